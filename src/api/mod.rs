@@ -1,0 +1,128 @@
+//! What crosses HTTP and stands in files: one type per document, with the contract's exact key sets.
+//!
+//! Every type refuses unknown keys and wrong JSON types, as the v1 gateway contract does, and checks
+//! the rules between fields in [`Document::check`]. No I/O here: `session` reads and writes these.
+
+mod attach;
+mod desired;
+mod instance;
+mod manifest;
+mod registry;
+mod status;
+mod surface;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
+pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
+pub use instance::{CurrentInstance, Owner};
+pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use registry::{
+    GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use status::{Admission, Connectivity, Eligibility, Execution, GatewayHealth, Health, Recovery, StatusDocument};
+pub use surface::{Origin, Surface};
+
+/// The protocol tag of the contract.
+pub const PROTOCOL_VERSION: &str = "v1";
+
+/// Response header with the random id of the gateway process that answered.
+///
+/// `/health` may not gain keys, so identity travels beside the body.
+pub const INSTANCE_HEADER: &str = "agents-gateway-instance";
+
+/// A document with rules between its fields.
+pub trait Document: Serialize + DeserializeOwned {
+    /// What a person calls it.
+    const NAME: &'static str;
+    /// The `schema_version` that this program reads and writes.
+    const SCHEMA_VERSION: u32;
+
+    /// The rules that the shape alone cannot express.
+    ///
+    /// # Errors
+    /// One sentence naming the broken rule.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// How the gateway process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionMode {
+    /// Its own process group and session, in no window.
+    #[default]
+    DetachedProcess,
+    /// In an auxiliary window (index 1 or higher) of the agent's tmux session.
+    TmuxAuxiliaryWindow,
+}
+
+/// Where a gateway listens: exactly one of the two hosts that the contract allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Host {
+    /// This machine only.
+    #[serde(rename = "127.0.0.1")]
+    Loopback,
+    /// Every interface; needs a token.
+    #[serde(rename = "0.0.0.0")]
+    Any,
+}
+
+impl Host {
+    /// The address to bind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "127.0.0.1",
+            Self::Any => "0.0.0.0",
+        }
+    }
+
+    /// Reads one of the two legal spellings.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "127.0.0.1" => Some(Self::Loopback),
+            "0.0.0.0" => Some(Self::Any),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The window of a gateway that runs in one, as tmux names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// `@3`.
+    pub window_id: String,
+    /// `"1"` or higher; never `"0"`, which belongs to the agent.
+    pub window_index: String,
+    /// `%5`.
+    pub pane_id: String,
+}
+
+fn expect_version(found: u32, wanted: u32) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("schema_version is {found}, expected {wanted}")) }
+}
+
+fn expect_text(field: &str, text: &str) -> Result<(), String> {
+    if text.trim().is_empty() { Err(format!("`{field}` must not be blank")) } else { Ok(()) }
+}
+
+/// Window fields are all set for a window and all null otherwise, and never name window 0.
+fn expect_window(mode: ExecutionMode, id: Option<&str>, index: Option<&str>, pane: Option<&str>) -> Result<(), String> {
+    if index == Some("0") {
+        return Err("the gateway claims tmux window 0, which belongs to the agent".to_owned());
+    }
+    match mode {
+        ExecutionMode::TmuxAuxiliaryWindow if id.is_none() || index.is_none() || pane.is_none() => {
+            Err("an auxiliary window needs its id, index and pane id".to_owned())
+        }
+        ExecutionMode::DetachedProcess if id.is_some() || index.is_some() || pane.is_some() => {
+            Err("a detached process has no tmux window".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,16 @@
+//! The nouns that every room speaks: names, ids, process identity, time, failures.
+//!
+//! Owns no I/O and reads no clock. Everything here is a validated value: once a [`AgentName`] or a
+//! [`PaneId`] exists, nobody has to check it again. Every room may use this one; it uses none.
+
+mod failure;
+mod ids;
+mod names;
+mod process;
+mod time;
+
+pub use failure::{ErrorCode, Failure};
+pub use ids::{BadId, PaneId, SessionRootId, TmuxSessionId, WindowId};
+pub use names::{AgentId, AgentName, BadName, SessionName, ToolName};
+pub use process::ProcessIdentity;
+pub use time::{LEASE, Moment};

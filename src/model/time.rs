@@ -1,0 +1,80 @@
+//! Wall-clock moments in the two spellings the contract uses. Time is always an argument; `os::clock` reads it.
+
+use std::{fmt, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How long a registry record counts as fresh without a heartbeat.
+///
+/// A lapsed lease does not end a session: whoever can prove the pane renews it.
+pub const LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A moment of the wall clock. Only for people and files; never for measuring how long something took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Timestamp);
+
+impl Moment {
+    /// Wraps a timestamp.
+    pub fn new(timestamp: Timestamp) -> Self {
+        Self(timestamp)
+    }
+
+    /// `2026-11-21T11:52:33+00:00`: files, logs and bodies (contract section 0).
+    pub fn iso_seconds(self) -> String {
+        self.0.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+    }
+
+    /// `20261121-115233Z`: the middle of session ids and request ids.
+    pub fn compact(self) -> String {
+        self.0.strftime("%Y%m%d-%H%M%SZ").to_string()
+    }
+
+    /// Milliseconds since 1970, as in the default name of a launched session.
+    pub fn epoch_millis(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
+    /// This moment and a span after it; the far end of time if the sum does not fit.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        Self(self.0.checked_add(span).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Reads any ISO timestamp that carries its offset. Naive ones are refused, as the contract demands.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
+    /// Whole seconds from `earlier` to this moment; zero when the clock stepped back in between.
+    pub fn seconds_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.as_second() - earlier.0.as_second()).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iso_seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_come_from_one_moment() {
+        let moment = Moment::parse("2026-11-21T13:52:33+02:00").unwrap();
+        assert_eq!(moment.iso_seconds(), "2026-11-21T11:52:33+00:00");
+        assert_eq!(moment.compact(), "20261121-115233Z");
+        assert!(Moment::parse("2026-11-21T11:52:33").is_none(), "naive times are refused");
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_gives_no_negative_age() {
+        let early = Moment::parse("2026-11-21T10:00:00+00:00").unwrap();
+        let late = Moment::parse("2026-11-21T11:00:00+00:00").unwrap();
+        assert_eq!(early.seconds_since(late), 0);
+        assert_eq!(late.seconds_since(early), 3600);
+    }
+}

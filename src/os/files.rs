@@ -1,0 +1,353 @@
+//! Private files: read without following links out, replaced wholly or not at all.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the only one that writes and renames files")]
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::OFlags;
+use uuid::Uuid;
+
+/// Largest file that is read into memory; a session's documents have a few kilobytes.
+pub const LARGEST: u64 = 1024 * 1024;
+
+/// Why a file could not be used. The path is always named.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// There is no such file.
+    #[error("`{}` does not exist", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is a link, a folder, a pipe: anything but a plain file.
+    #[error("`{}` is {what}, not a plain file", path.display())]
+    NotPlain {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// It is larger than [`LARGEST`].
+    #[error("`{}` has {bytes} bytes, more than a session document can have", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A folder that others could change.
+    #[error("`{}` {why}", path.display())]
+    Unsafe {
+        /// The component that is wrong.
+        path: PathBuf,
+        /// Owner or mode, in words.
+        why: String,
+    },
+    /// The system said no.
+    #[error("could not {doing} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    /// The disk is full or the quota is used up.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing { .. } => "check the path, or launch or join the session again".to_owned(),
+            Self::NotPlain { path, .. } => {
+                format!("look at it with `ls -l '{}'`; nothing was followed or changed", path.display())
+            }
+            Self::TooLarge { path, .. } => format!("look at it with `ls -l '{}'`", path.display()),
+            Self::Unsafe { path, .. } => {
+                format!("make it yours alone: `chmod 700 '{0}'` and `chown $(id -u) '{0}'`", path.display())
+            }
+            Self::Io { source, path, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    format!("free some space on the disk that holds `{}`", path.display())
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "the file system is read-only; choose another place with `--home`".to_owned()
+                }
+                io::ErrorKind::PermissionDenied => format!("check owner and mode with `ls -ld '{}'`", path.display()),
+                _ => "run `agents doctor`".to_owned(),
+            },
+        }
+    }
+}
+
+impl From<FileError> for crate::model::Failure {
+    fn from(error: FileError) -> Self {
+        use crate::model::ErrorCode;
+        let code = match &error {
+            FileError::Missing { .. } => ErrorCode::TargetNotFound,
+            FileError::Io { .. } => ErrorCode::Internal,
+            _ => ErrorCode::Refused,
+        };
+        Self::new(code, error.to_string(), error.hint())
+    }
+}
+
+fn io_error(doing: &'static str, path: &Path, source: io::Error) -> FileError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return FileError::Missing { path: path.to_owned() };
+    }
+    FileError::Io { doing, path: path.to_owned(), source }
+}
+
+/// Reads a whole plain file. The last component is never followed if it is a link.
+///
+/// # Errors
+/// [`FileError`] for anything but a plain file of at most [`LARGEST`] bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    // NONBLOCK: opening a pipe that somebody planted must not wait for a writer.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
+    let file = opened.map_err(|source| {
+        if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+            return FileError::NotPlain { path: path.to_owned(), what: "a symbolic link" };
+        }
+        io_error("open", path, source)
+    })?;
+    let meta = file.metadata().map_err(|source| io_error("look at", path, source))?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
+        return Err(FileError::NotPlain { path: path.to_owned(), what });
+    }
+    if meta.len() > LARGEST {
+        return Err(FileError::TooLarge { path: path.to_owned(), bytes: meta.len() });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(|source| io_error("read", path, source))?;
+    Ok(bytes)
+}
+
+/// How much a replaced file must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A dead process. The page cache holds the bytes.
+    Process,
+    /// A power cut: file and folder are synced.
+    Disk,
+}
+
+/// Replaces a file in one step: a reader sees the old bytes or the new ones. Mode 0600 from the start.
+///
+/// # Errors
+/// [`FileError::Io`]; the old file is then untouched and no temporary file stays.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", Uuid::new_v4().simple()));
+    let written = write_new(&temporary, bytes, durability)
+        .and_then(|()| fs::rename(&temporary, path).map_err(|source| io_error("replace", path, source)));
+    if let Err(error) = written {
+        // The cause is what the caller must hear; a temporary that cannot go is swept at the next start.
+        drop(fs::remove_file(&temporary));
+        return Err(rename_path(error, path));
+    }
+    if durability == Durability::Disk {
+        sync_folder_of(path)?;
+    }
+    Ok(())
+}
+
+/// Errors speak of the file that was meant, not of its temporary name.
+fn rename_path(error: FileError, meant: &Path) -> FileError {
+    match error {
+        FileError::Io { doing, source, .. } => FileError::Io { doing, path: meant.to_owned(), source },
+        FileError::Missing { .. } => {
+            FileError::Io { doing: "write", path: meant.to_owned(), source: io::Error::from(io::ErrorKind::NotFound) }
+        }
+        other => other,
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| io_error("write", path, source))?;
+    file.write_all(bytes).map_err(|source| io_error("write", path, source))?;
+    if durability == Durability::Disk {
+        file.sync_all().map_err(|source| io_error("sync", path, source))?;
+    }
+    Ok(())
+}
+
+fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|opened| opened.sync_all()).map_err(|source| io_error("sync", folder, source))
+}
+
+/// Creates an empty private file if there is none.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn create_if_missing(path: &Path) -> Result<(), FileError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map(drop)
+        .map_err(|source| io_error("create", path, source))
+}
+
+/// Opens a private file for appending, creating it.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn open_append(path: &Path) -> Result<File, FileError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(|source| io_error("open", path, source))
+}
+
+/// Renames a file. Only for log rotation; documents go through [`replace`].
+///
+/// # Errors
+/// [`FileError`].
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|source| io_error("rename", from, source))
+}
+
+/// Removes a file; one that is already gone is fine.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| io_error("remove", path, source)),
+    }
+}
+
+/// Removes a folder and all in it without following links; one that is already gone is fine.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| io_error("remove", path, source)),
+    }
+}
+
+/// Creates a folder and those above it, each 0700.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| rename_path(io_error("create", path, source), path))
+}
+
+/// Proves that a folder is ours: a real folder, owned by this user, writable by nobody else.
+///
+/// # Errors
+/// [`FileError::Unsafe`] naming what is wrong, with the mode.
+pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
+    let meta = fs::symlink_metadata(path).map_err(|source| io_error("look at", path, source))?;
+    let refuse = |why: String| Err(FileError::Unsafe { path: path.to_owned(), why });
+    if meta.is_symlink() {
+        return refuse("is a symbolic link".to_owned());
+    }
+    if !meta.is_dir() {
+        return refuse("is not a folder".to_owned());
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me {
+        return refuse(format!("belongs to user {}, not to user {me}", meta.uid()));
+    }
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return refuse(format!("can be changed by others (mode {mode:04o})"));
+    }
+    Ok(())
+}
+
+/// Inode of the path itself, `None` if there is nothing. Tells whether a file was replaced.
+pub fn inode(path: &Path) -> Option<u64> {
+    fs::symlink_metadata(path).ok().map(|meta| meta.ino())
+}
+
+/// Removes temporary files that a crash left in a folder: only names of [`replace`]'s own shape.
+///
+/// Call it while holding the session's lock; a live writer's file would be taken otherwise.
+pub fn sweep_temporaries(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let ours = |name: &str| {
+        let Some(stem) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp")) else { return false };
+        let Some((document, unique)) = stem.rsplit_once('.') else { return false };
+        !document.is_empty() && unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    entries
+        .flatten()
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(ours) && entry.file_type().is_ok_and(|kind| kind.is_file())
+        })
+        .filter(|entry| fs::remove_file(entry.path()).is_ok())
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_bytes_and_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("state.json");
+        fs::create_dir(&target).unwrap();
+        assert!(replace(&target, b"new", Durability::Process).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the target is left");
+    }
+
+    #[test]
+    fn links_folders_and_pipes_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "x").unwrap();
+        let link = folder.path().join("manifest.json");
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        assert!(matches!(read(&link), Err(FileError::NotPlain { what: "a symbolic link", .. })));
+        assert!(matches!(read(folder.path()), Err(FileError::NotPlain { what: "a folder", .. })));
+    }
+
+    #[test]
+    fn only_our_own_temporaries_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = format!(".state.json.{}.tmp", Uuid::new_v4().simple());
+        for name in [ours.as_str(), ".notes.tmp", "state.json", ".vim.swp"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert_eq!(sweep_temporaries(folder.path()), 1);
+        assert!(!folder.path().join(ours).exists());
+        assert!(folder.path().join(".notes.tmp").exists());
+    }
+}

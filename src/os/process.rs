@@ -1,0 +1,106 @@
+//! Which process is it, does it live, and ending exactly that one.
+
+use std::time::Duration;
+
+use procfs::process::Process;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::OwnedFd,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use crate::model::ProcessIdentity;
+
+/// The identity of a process that runs now; `None` if none has this pid (or it is a zombie).
+pub fn identify(pid: u32) -> Option<ProcessIdentity> {
+    let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    if matches!(stat.state, 'Z' | 'X') {
+        return None;
+    }
+    Some(ProcessIdentity { pid, start_ticks: stat.starttime, boot_id: boot_id() })
+}
+
+/// This process.
+pub fn myself() -> ProcessIdentity {
+    identify(std::process::id()).unwrap_or(ProcessIdentity {
+        pid: std::process::id(),
+        start_ticks: 0,
+        boot_id: boot_id(),
+    })
+}
+
+/// Does exactly this process still run? A reused pid or another boot is a clear no.
+pub fn is_alive(identity: &ProcessIdentity) -> bool {
+    identify(identity.pid).as_ref() == Some(identity)
+}
+
+/// Is the process stopped (SIGSTOP, Ctrl-Z)? Explains why it does not answer.
+pub fn is_stopped(identity: &ProcessIdentity) -> bool {
+    let stat = i32::try_from(identity.pid).ok().and_then(|pid| Process::new(pid).ok()).and_then(|one| one.stat().ok());
+    stat.is_some_and(|stat| stat.starttime == identity.start_ticks && stat.state == 'T')
+}
+
+fn boot_id() -> String {
+    procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned()
+}
+
+/// A handle that keeps meaning the same process even after its pid was given away.
+fn open(identity: &ProcessIdentity) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(identity.pid).ok()?)?;
+    let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // Checked after opening: from here on the handle cannot come to mean a stranger.
+    is_alive(identity).then_some(handle)
+}
+
+/// Waits for a process to end. `true` if it is gone.
+pub fn wait_gone(identity: &ProcessIdentity, limit: Duration) -> bool {
+    open(identity).is_none_or(|handle| wait_handle(&handle, limit))
+}
+
+fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    };
+    let mut watched = [PollFd::new(handle, PollFlags::IN)];
+    loop {
+        match poll(&mut watched, Some(&limit)) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Asks a process to end, waits, and kills it if it must. A process that is already gone is fine.
+///
+/// SIGCONT goes with the request, or a stopped process would never hear it. Returns `false` only if the
+/// process outlived SIGKILL.
+pub fn end(identity: &ProcessIdentity, grace: Duration) -> bool {
+    let Some(handle) = open(identity) else { return true };
+    for (signal, limit) in [(Signal::TERM, grace), (Signal::KILL, Duration::from_secs(2))] {
+        if pidfd_send_signal(&handle, signal).is_err() || pidfd_send_signal(&handle, Signal::CONT).is_err() {
+            return !is_alive(identity);
+        }
+        if wait_handle(&handle, limit) {
+            return true;
+        }
+    }
+    !is_alive(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_pid_is_another_process() {
+        let me = myself();
+        assert!(is_alive(&me));
+        let stranger = ProcessIdentity { start_ticks: me.start_ticks + 1, ..me.clone() };
+        assert!(!is_alive(&stranger));
+        assert!(end(&stranger, Duration::ZERO), "ending what is gone succeeds and signals nobody");
+        let other_boot = ProcessIdentity { boot_id: "another".to_owned(), ..me };
+        assert!(!is_alive(&other_boot));
+    }
+}
