@@ -3,8 +3,17 @@
 //! The rooms, in the order in which a prompt travels.
 
 // the nouns, and the documents they stand in
-pub mod api;
 pub mod model;
+
+pub mod api;
 
 // the machine
 pub mod os;
+
+// 3: the session on disk
+pub mod session;
+
+pub mod store;
+
+// 4: the only room that runs tmux
+pub mod tmux;

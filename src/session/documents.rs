@@ -1,0 +1,200 @@
+//! Reading and writing one JSON document, with every way it can be wrong told apart.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    api::Document,
+    model::{ErrorCode, Failure},
+    os::files::{self, Durability, FileError},
+};
+
+/// Why a document cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No bytes in it.
+    #[error("`{}` is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not JSON, or not of this document's shape.
+    #[error("`{}` is not a valid {document}: line {line}, column {column}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The document's name.
+        document: &'static str,
+        /// Where, from 1.
+        line: usize,
+        /// Where, from 1.
+        column: usize,
+        /// The parser's words.
+        why: String,
+    },
+    /// A schema version that this program does not speak.
+    #[error("`{}` has schema_version {found}; this program reads {wanted}", path.display())]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Version in the file.
+        found: u64,
+        /// Version that we speak.
+        wanted: u32,
+    },
+    /// The shape is right, the content breaks a rule.
+    #[error("`{}` breaks a rule of {document}: {why}", path.display())]
+    Rule {
+        /// The file.
+        path: PathBuf,
+        /// The document's name.
+        document: &'static str,
+        /// The rule.
+        why: String,
+    },
+}
+
+impl DocumentError {
+    /// The file does not exist.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::File(FileError::Missing { .. }))
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        let message = error.to_string();
+        match error {
+            DocumentError::File(inner) => inner.into(),
+            DocumentError::OtherVersion { found, wanted, .. } => {
+                let hint = if found > u64::from(wanted) {
+                    "a newer program wrote it: use that one, or a newer version of this"
+                } else {
+                    "an older program wrote it: launch or join the session again"
+                };
+                Self::new(ErrorCode::Incompatible, message, hint)
+            }
+            _ => Self::refused(message, "nothing was changed; `agents doctor` lists damaged files and what mends them"),
+        }
+    }
+}
+
+/// Reads a document and checks it against its whole contract.
+///
+/// # Errors
+/// [`DocumentError`].
+pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
+    let bytes = files::read(path)?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(DocumentError::Empty { path: path.to_owned() });
+    }
+    let malformed = |error: &serde_json::Error| DocumentError::Malformed {
+        path: path.to_owned(),
+        document: D::NAME,
+        line: error.line(),
+        column: error.column(),
+        why: without_position(error),
+    };
+    let document: D = match serde_json::from_slice(&bytes) {
+        Ok(document) => document,
+        // A newer file has keys that we do not know: the version is the better explanation.
+        Err(error) => return Err(other_version::<D>(path, &bytes).unwrap_or_else(|| malformed(&error))),
+    };
+    if let Some(error) = other_version::<D>(path, &bytes) {
+        return Err(error);
+    }
+    document.check().map_err(|why| DocumentError::Rule { path: path.to_owned(), document: D::NAME, why })?;
+    Ok(document)
+}
+
+fn other_version<D: Document>(path: &Path, bytes: &[u8]) -> Option<DocumentError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let found = value.get("schema_version")?.as_u64()?;
+    (found != u64::from(D::SCHEMA_VERSION)).then(|| DocumentError::OtherVersion {
+        path: path.to_owned(),
+        found,
+        wanted: D::SCHEMA_VERSION,
+    })
+}
+
+/// The parser's words without its own "at line 3 column 7", which the message already says.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(why, _)| why.to_owned())
+}
+
+/// As [`load`], with a missing file as `None`.
+///
+/// # Errors
+/// [`DocumentError`] for everything else.
+pub fn load_if_present<D: Document>(path: &Path) -> Result<Option<D>, DocumentError> {
+    match load(path) {
+        Err(error) if error.is_missing() => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// The document as it stands in files: keys sorted, two spaces, a final line break (contract section 0).
+pub fn render<D: Document>(document: &D) -> Vec<u8> {
+    // Through a value, because its objects are sorted. Our types have string keys only, so this cannot fail.
+    let value = serde_json::to_value(document).unwrap_or_default();
+    let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Writes a document if its content changed. Returns whether it did.
+///
+/// # Errors
+/// [`FileError`]; the old document is then untouched.
+pub fn store<D: Document>(path: &Path, document: &D) -> Result<bool, FileError> {
+    store_bytes(path, &render(document))
+}
+
+/// As [`store`], for a file that is not JSON.
+///
+/// # Errors
+/// [`FileError`].
+pub fn store_bytes(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    if files::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    files::replace(path, bytes, Durability::Process)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::DesiredConfig;
+
+    fn check(content: &[u8], wanted: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("desired-config.json");
+        files::replace(&path, content, Durability::Process).unwrap();
+        let said = match load::<DesiredConfig>(&path) {
+            Ok(_) => "fine".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(said.contains(wanted), "{said}");
+    }
+
+    #[test]
+    fn every_kind_of_damage_has_its_own_words() {
+        check(b"", "is empty");
+        check(b"  \n", "is empty");
+        check(b"{\"schema_version\": 1", "line 1, column 20");
+        check(b"{\"schema_version\": 2, \"new\": true}", "schema_version 2; this program reads 1");
+        check(b"{\"schema_version\": 1, \"desired_prot\": 1}", "unknown field `desired_prot`");
+        check(b"{\"schema_version\": 1, \"desired_port\": \"80\"}", "invalid type: string");
+        check(b"{\"schema_version\": 1, \"desired_port\": 80, \"desired_port\": 81}", "duplicate field");
+        check(b"{\"schema_version\": 1, \"desired_port\": NaN}", "line 1");
+        check(b"{\"schema_version\": 1} trailing", "trailing characters");
+        check(b"{\"schema_version\": 1, \"desired_port\": 0}", "must be 1 to 65535");
+        check(&[b"{\"desired_tui_tracking_timings\":".as_slice(), &b"[".repeat(10_000)].concat(), "line 1");
+        check(b"\xff\xfe{}", "line 1");
+        check(b"{}", "fine");
+    }
+}

@@ -1,0 +1,213 @@
+//! The shared registry: which agents exist on this machine, found by name or id (contract section 2.4).
+//!
+//! A record carries a lease instead of a promise of a hundred years. Every publication happens under one
+//! kernel lock, so two of them cannot both win.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    documents::{self, DocumentError},
+    layout::record_folder,
+};
+use crate::{
+    api::{GatewayPointer, Lifecycle, LifecycleState, Liveness, RegistryRecord},
+    model::{AgentId, ErrorCode, Failure, LEASE, Moment},
+    os::{
+        files::{self, FileError},
+        lock::Lock,
+    },
+};
+
+/// The registry below one home.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    folder: PathBuf,
+}
+
+/// One entry that could not be read: it hides an agent, so it is reported and never skipped silently.
+#[derive(Debug)]
+pub struct DamagedRecord {
+    /// The agent id, which is the folder's name.
+    pub agent_id: String,
+    /// What is wrong with it.
+    pub error: DocumentError,
+}
+
+/// Everything that the registry holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Readable records, by name, then id.
+    pub records: Vec<RegistryRecord>,
+    /// The others.
+    pub damaged: Vec<DamagedRecord>,
+}
+
+impl Registry {
+    /// The registry in this folder, which need not exist.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    fn record_path(&self, id: &AgentId) -> PathBuf {
+        record_folder(&self.folder, id).join("record.json")
+    }
+
+    /// Reads every record. Links are ignored, as the contract says.
+    pub fn list(&self) -> Listing {
+        let mut listing = Listing::default();
+        let Ok(entries) = fs::read_dir(self.folder.join("live_agents")) else { return listing };
+        for entry in entries.flatten() {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(id) = AgentId::parse(&name).ok().filter(|_| is_folder) else { continue };
+            match self.read(&id) {
+                Ok(Some(record)) => listing.records.push(record),
+                Ok(None) => {}
+                Err(error) => listing.damaged.push(DamagedRecord { agent_id: name, error }),
+            }
+        }
+        listing.records.sort_by(|a, b| (&a.agent_name, &a.agent_id).cmp(&(&b.agent_name, &b.agent_id)));
+        listing
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// [`DocumentError`] when it is damaged or claims another id than its folder.
+    pub fn read(&self, id: &AgentId) -> Result<Option<RegistryRecord>, DocumentError> {
+        let path = self.record_path(id);
+        let record: Option<RegistryRecord> = documents::load_if_present(&path)?;
+        match record {
+            Some(record) if record.agent_id != id.as_str() => Err(DocumentError::Rule {
+                path,
+                document: "record.json",
+                why: format!("it is for agent id `{}`", record.agent_id),
+            }),
+            other => Ok(other),
+        }
+    }
+
+    /// Publishes a record with a new lease.
+    ///
+    /// # Errors
+    /// Refused when a record of another generation is still live by `is_live`'s word; file failures otherwise.
+    pub fn publish(
+        &self,
+        record: RegistryRecord,
+        now: Moment,
+        is_live: impl Fn(&RegistryRecord) -> bool,
+    ) -> Result<(), Failure> {
+        let id = AgentId::parse(&record.agent_id)?;
+        let _lock = self.lock()?;
+        if let Ok(Some(other)) = self.read(&id)
+            && other.generation_id != record.generation_id
+            && is_live(&other)
+        {
+            return Err(Failure::new(
+                ErrorCode::Refused,
+                format!("agent id `{id}` is in use by the live agent `{}`", other.agent_name),
+                format!("stop it with `agents stop --agent-id {id}`, or choose another id with `--agent-id`"),
+            ));
+        }
+        self.write(&id, &RegistryRecord { liveness: Some(lease(now)), ..record })?;
+        Ok(())
+    }
+
+    /// Changes a record of the same generation, under the lock. A record that is gone or another's is left alone.
+    ///
+    /// Returns whether the record was there to be changed.
+    ///
+    /// # Errors
+    /// File failures.
+    pub fn update(
+        &self,
+        id: &AgentId,
+        generation: &str,
+        change: impl FnOnce(&mut RegistryRecord),
+    ) -> Result<bool, Failure> {
+        let _lock = self.lock()?;
+        match self.read(id)? {
+            Some(mut record) if record.generation_id == generation => {
+                change(&mut record);
+                self.write(id, &record)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Removes an agent's entry.
+    ///
+    /// # Errors
+    /// File failures.
+    pub fn remove(&self, id: &AgentId) -> Result<(), Failure> {
+        let _lock = self.lock()?;
+        Ok(files::remove_tree(&record_folder(&self.folder, id))?)
+    }
+
+    fn write(&self, id: &AgentId, record: &RegistryRecord) -> Result<(), FileError> {
+        files::create_private_dir(&record_folder(&self.folder, id))?;
+        documents::store(&self.record_path(id), record).map(drop)
+    }
+
+    fn lock(&self) -> Result<Lock, Failure> {
+        files::create_private_dir(&self.folder)?;
+        let path = self.folder.join("registry.lock");
+        Lock::take_within(&path, Duration::from_secs(3))?.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::Timeout,
+                "the registry is locked by another program",
+                format!("`fuser {}` names it", path.display()),
+            )
+        })
+    }
+
+    /// The folder, for messages.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// A lease from now.
+pub fn lease(now: Moment) -> Liveness {
+    Liveness { published_at: now.iso_seconds(), lease_expires_at: now.after(LEASE).iso_seconds() }
+}
+
+/// Marks a record as live in a session, with a new lease.
+pub fn mark_active(record: &mut RegistryRecord, session_name: &str, now: Moment) {
+    if record.lifecycle.state != LifecycleState::Active {
+        record.lifecycle = Lifecycle {
+            state: LifecycleState::Active,
+            relaunchable: record.lifecycle.relaunchable,
+            state_updated_at: now.iso_seconds(),
+            stopped_at: None,
+            stop_reason: None,
+        };
+    }
+    record.liveness = Some(lease(now));
+    record.terminal.current_session_name = Some(session_name.to_owned());
+    session_name.clone_into(&mut record.terminal.last_session_name);
+}
+
+/// Marks a record as stopped: no lease, no session, no gateway.
+pub fn mark_stopped(record: &mut RegistryRecord, reason: &str, now: Moment) {
+    record.lifecycle = Lifecycle {
+        state: LifecycleState::Stopped,
+        relaunchable: record.lifecycle.relaunchable,
+        state_updated_at: now.iso_seconds(),
+        stopped_at: Some(now.iso_seconds()),
+        stop_reason: Some(reason.to_owned()),
+    };
+    record.liveness = None;
+    record.gateway = None;
+    record.terminal.current_session_name = None;
+}
+
+/// Sets or clears the pointer to the live gateway.
+pub fn point_to_gateway(record: &mut RegistryRecord, gateway: Option<GatewayPointer>) {
+    record.gateway = gateway;
+}

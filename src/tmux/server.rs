@@ -1,0 +1,343 @@
+//! One tmux server, and running command lists on it with a time limit.
+
+#![expect(clippy::disallowed_types, reason = "this is the door through which tmux is started")]
+
+use std::{
+    ffi::OsString,
+    io::{self, Read},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tmux_interface::TmuxCommand;
+
+use super::version::Version;
+use crate::model::{ErrorCode, Failure};
+
+/// How long one tmux process may take. tmux answers in two milliseconds; a stopped server never answers.
+pub const LIMIT: Duration = Duration::from_secs(2);
+
+/// A tmux server, named by the full path of its socket.
+///
+/// Never by `-L` or `TMUX_TMPDIR`: tmux falls back to the default socket without a word when that folder is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    socket: PathBuf,
+}
+
+/// Why tmux did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TmuxError {
+    /// No `tmux` on the PATH.
+    #[error("tmux is not installed, or not on the PATH")]
+    NotInstalled,
+    /// It could not be started for another reason.
+    #[error("could not start tmux: {0}")]
+    Start(io::Error),
+    /// It did not end within [`LIMIT`] and was killed.
+    #[error("tmux did not answer within {} s on socket `{}`", LIMIT.as_secs(), socket.display())]
+    Hung {
+        /// The server's socket.
+        socket: PathBuf,
+    },
+    /// Nobody listens on the socket.
+    #[error("no tmux server answers on socket `{}`", socket.display())]
+    NoServer {
+        /// The server's socket.
+        socket: PathBuf,
+    },
+    /// The server lives; the session, window or pane does not.
+    #[error("tmux says: {said}")]
+    NoTarget {
+        /// tmux's own words.
+        said: String,
+    },
+    /// It answered with an error.
+    #[error("tmux {command} failed: {said}")]
+    Failed {
+        /// The first command of the list.
+        command: String,
+        /// tmux's own words.
+        said: String,
+    },
+    /// The server is older than [`Version::OLDEST`].
+    #[error("tmux {found} is too old; {} or newer is needed", Version::OLDEST)]
+    TooOld {
+        /// What runs here.
+        found: String,
+    },
+    /// The answer was not in the expected form.
+    #[error("tmux gave an answer that could not be read: {0}")]
+    Unreadable(String),
+}
+
+impl From<TmuxError> for Failure {
+    fn from(error: TmuxError) -> Self {
+        let hint = match &error {
+            TmuxError::NotInstalled => "install tmux 3.2 or newer with your package manager".to_owned(),
+            TmuxError::Hung { .. } => {
+                "its server may be stopped or overloaded: look for it with `pgrep -a tmux`; `kill -CONT PID` wakes a stopped one".to_owned()
+            }
+            TmuxError::NoServer { .. } => {
+                "start a session with `tmux` or `agents launch`, or name another server with `--tmux-socket`".to_owned()
+            }
+            TmuxError::NoTarget { .. } => "`tmux ls` shows the sessions of this server".to_owned(),
+            TmuxError::Start(_) | TmuxError::Failed { .. } | TmuxError::Unreadable(_) => "run `agents doctor`".to_owned(),
+            TmuxError::TooOld { .. } => {
+                "upgrade tmux; a server that still runs the old one must be restarted as well".to_owned()
+            }
+        };
+        let code = match &error {
+            TmuxError::NoTarget { .. } => ErrorCode::TargetNotFound,
+            _ => ErrorCode::TmuxUnavailable,
+        };
+        Self::new(code, error.to_string(), hint)
+    }
+}
+
+/// A list of tmux commands that runs as one: tmux does not return to its event loop in between, and stops at
+/// the first that fails.
+#[derive(Debug, Clone, Default)]
+pub struct Commands {
+    words: Vec<String>,
+}
+
+impl Commands {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one command as built by `tmux_interface`.
+    #[must_use]
+    pub fn then<'a>(self, command: impl Into<TmuxCommand<'a>>) -> Self {
+        self.then_with(command, &[])
+    }
+
+    /// Appends one command followed by words that are passed as they are (a program and its arguments).
+    #[must_use]
+    pub fn then_with<'a>(mut self, command: impl Into<TmuxCommand<'a>>, tail: &[String]) -> Self {
+        if !self.words.is_empty() {
+            self.words.push(";".to_owned());
+        }
+        let command: TmuxCommand<'a> = command.into();
+        let words = command.to_vec().into_iter().map(std::borrow::Cow::into_owned);
+        self.words.extend(words.chain(tail.iter().cloned()).map(keep_semicolon));
+        self
+    }
+
+    /// Is there anything to run?
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    fn first(&self) -> String {
+        self.words.first().cloned().unwrap_or_default()
+    }
+}
+
+/// tmux takes a word's final `;` for a separator; escaped, it is part of the word again.
+fn keep_semicolon(word: String) -> String {
+    match word.strip_suffix(';') {
+        Some(rest) => format!("{rest}\\;"),
+        None => word,
+    }
+}
+
+impl Server {
+    /// The server behind this socket.
+    pub fn at(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Full path of the socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Does the socket's file exist? A server that lost it lives on, out of reach.
+    pub fn has_socket_file(&self) -> bool {
+        self.socket.exists()
+    }
+
+    /// The beginning of every tmux command line for this server.
+    ///
+    /// `-u` because tmux would otherwise replace characters outside ASCII under a C locale.
+    fn command(&self) -> Command {
+        let mut command = Command::new("tmux");
+        command.arg("-u").arg("-S").arg(&self.socket);
+        // A server started by us must not believe that it runs inside another one.
+        command.env_remove("TMUX").env_remove("TMUX_PANE");
+        command
+    }
+
+    /// Command line of a control client that takes no output and never changes a window's size.
+    pub fn control_command(&self, session: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(self.command());
+        command.args(["-C", "attach-session", "-f", "no-output,ignore-size", "-t", session]);
+        command
+    }
+
+    /// Runs a command list; returns what it printed.
+    ///
+    /// # Errors
+    /// [`TmuxError`]; the list may have been done up to the command that failed.
+    pub fn run(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
+        self.run_within(commands, LIMIT)
+    }
+
+    fn run_within(&self, commands: &Commands, limit: Duration) -> Result<Vec<u8>, TmuxError> {
+        let mut command = self.command();
+        command.args(commands.words.iter().map(OsString::from));
+        let done = finish(command, limit)?.ok_or_else(|| TmuxError::Hung { socket: self.socket.clone() })?;
+        if done.status.success() {
+            return Ok(done.stdout);
+        }
+        Err(self.explain(&commands.first(), &String::from_utf8_lossy(&done.stderr)))
+    }
+
+    /// Turns tmux's words into a reason.
+    fn explain(&self, command: &str, stderr: &str) -> TmuxError {
+        let said = stderr.trim().to_owned();
+        let has = |text: &str| said.contains(text);
+        if has("no server running") || has("error connecting") || has("lost server") || has("server exited") {
+            return TmuxError::NoServer { socket: self.socket.clone() };
+        }
+        if has("can't find") || has("no current target") || has("no such session") {
+            return TmuxError::NoTarget { said };
+        }
+        match installed_version() {
+            Ok(Some(version)) if !version.is_supported() => TmuxError::TooOld { found: version.to_string() },
+            _ => TmuxError::Failed { command: command.to_owned(), said },
+        }
+    }
+
+    /// Runs a command list that may start the server, again while an old server is still dying.
+    ///
+    /// # Errors
+    /// As [`Server::run`], after two seconds of tries.
+    #[expect(clippy::disallowed_methods, reason = "waits for a dying server to be gone; nothing tells us when")]
+    pub fn run_starting(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
+        let deadline = Instant::now() + LIMIT;
+        let mut pause = Duration::from_millis(10);
+        loop {
+            // A first start loads the user's configuration, which may run programs.
+            match self.run_within(commands, Duration::from_secs(10)) {
+                Err(TmuxError::NoServer { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(200));
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The version of the tmux program on the PATH; `None` if it does not say one.
+///
+/// # Errors
+/// [`TmuxError::NotInstalled`] and the like.
+pub fn installed_version() -> Result<Option<Version>, TmuxError> {
+    let mut command = Command::new("tmux");
+    command.arg("-V");
+    let done = finish(command, LIMIT)?.ok_or_else(|| TmuxError::Hung { socket: PathBuf::new() })?;
+    Ok(Version::parse(&String::from_utf8_lossy(&done.stdout)))
+}
+
+struct Done {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Runs a program to its end and gathers what it wrote; `None` if the limit passed and it was killed.
+#[expect(clippy::disallowed_methods, reason = "measures the time limit")]
+fn finish(mut command: Command, limit: Duration) -> Result<Option<Done>, TmuxError> {
+    let deadline = Instant::now() + limit;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => TmuxError::NotInstalled,
+        _ => TmuxError::Start(error),
+    })?;
+    let gathered = gather(&mut child, deadline).map_err(TmuxError::Start)?;
+    let Some((stdout, stderr)) = gathered else {
+        // The process is ours and unreaped, so the pid cannot be a stranger's.
+        child.kill().map_err(TmuxError::Start)?;
+        child.wait().map_err(TmuxError::Start)?;
+        return Ok(None);
+    };
+    let status = child.wait().map_err(TmuxError::Start)?;
+    Ok(Some(Done { status, stdout, stderr }))
+}
+
+/// Both outputs to their ends; `None` at the deadline.
+#[expect(clippy::disallowed_methods, reason = "measures the time limit")]
+fn gather(child: &mut Child, deadline: Instant) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while out.is_some() || err.is_some() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let (out_ready, err_ready) = wait_either(out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), &left)?;
+        if out_ready && read_some(out.as_mut(), &mut stdout)? {
+            out = None;
+        }
+        if err_ready && read_some(err.as_mut(), &mut stderr)? {
+            err = None;
+        }
+    }
+    Ok(Some((stdout, stderr)))
+}
+
+fn wait_either(
+    out: Option<std::os::fd::BorrowedFd<'_>>,
+    err: Option<std::os::fd::BorrowedFd<'_>>,
+    limit: &Timespec,
+) -> io::Result<(bool, bool)> {
+    let mut watched: Vec<PollFd<'_>> =
+        [&out, &err].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    match poll(&mut watched, Some(limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut ready = watched.iter().map(|fd| !fd.revents().is_empty());
+    let out_ready = out.is_some() && ready.next().unwrap_or_default();
+    let err_ready = err.is_some() && ready.next().unwrap_or_default();
+    Ok((out_ready, err_ready))
+}
+
+/// Reads once; `true` at the end of the stream.
+fn read_some(source: Option<&mut impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
+    let Some(source) = source else { return Ok(true) };
+    let mut buffer = [0; 8192];
+    let count = match source.read(&mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+        other => other?,
+    };
+    into.extend_from_slice(&buffer[..count]);
+    Ok(count == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tmux_interface::{DisplayMessage, KillWindow};
+
+    use super::*;
+
+    #[test]
+    fn commands_are_joined_and_a_final_semicolon_stays_in_its_word() {
+        let list = Commands::new()
+            .then(KillWindow::new().target_window("@1"))
+            .then_with(DisplayMessage::new().print(), &["sh".into(), "-c".into(), "echo hi;".into()]);
+        assert_eq!(list.words, ["kill-window", "-t", "@1", ";", "display-message", "-p", "sh", "-c", "echo hi\\;"]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Which tmux is it, and is it new enough?
+
+use std::fmt;
+
+/// `major.minor` of a tmux; the letter of a patch release does not matter to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+}
+
+impl Version {
+    /// The oldest tmux that has everything we use: client flags, subscriptions, `new-session -e`.
+    pub const OLDEST: Self = Self { major: 3, minor: 2 };
+
+    /// Reads `3.3a`, `tmux 3.4`, `next-3.6`, `openbsd-7.4`-style texts; `None` if no number is in it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().trim_start_matches("tmux").trim().trim_start_matches("next-");
+        // Builds from the repository's head call themselves so; they are newer than any release.
+        if text == "master" {
+            return Some(Self { major: u32::MAX, minor: 0 });
+        }
+        let (major, rest) = text.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+
+    /// Can we work with it?
+    pub fn is_supported(self) -> bool {
+        self >= Self::OLDEST
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_real_builds_are_read_and_ordered() {
+        for (text, fine) in [
+            ("tmux 3.3a", true),
+            ("3.2", true),
+            ("tmux next-3.7", true),
+            ("tmux master", true),
+            ("3.10", true),
+            ("tmux 3.1c", false),
+            ("tmux 2.8", false),
+        ] {
+            assert_eq!(Version::parse(text).map(Version::is_supported), Some(fine), "{text}");
+        }
+        assert_eq!(Version::parse("tmux"), None);
+    }
+}
