@@ -8,3 +8,6 @@ pub mod model;
 
 // the machine
 pub mod os;
+
+// what it says about itself
+pub mod telemetry;
