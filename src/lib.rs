@@ -17,3 +17,6 @@ pub mod store;
 
 // 4: the only room that runs tmux
 pub mod tmux;
+
+// what the gateway says about itself
+pub mod telemetry;
