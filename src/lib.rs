@@ -20,3 +20,9 @@ pub mod tmux;
 
 // what the gateway says about itself
 pub mod telemetry;
+
+// 2: which session do you mean?
+pub mod target;
+
+// 5: transitions, and the command line's half of HTTP
+pub mod client;

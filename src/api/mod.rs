@@ -7,6 +7,7 @@ mod attach;
 mod desired;
 mod instance;
 mod manifest;
+mod ready;
 mod registry;
 mod status;
 mod surface;
@@ -17,6 +18,7 @@ pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
 pub use instance::{CurrentInstance, Owner};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use ready::{Place, Readiness};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
 };

@@ -55,6 +55,11 @@ impl ErrorCode {
         self.row().0
     }
 
+    /// The code with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// The exit status of the command line.
     pub fn exit_status(self) -> u8 {
         self.row().1

@@ -11,3 +11,5 @@ pub mod notify;
 pub mod peer;
 pub mod process;
 pub mod program;
+pub mod random;
+pub mod rendezvous;

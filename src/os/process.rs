@@ -40,12 +40,29 @@ pub fn is_stopped(identity: &ProcessIdentity) -> bool {
     stat.is_some_and(|stat| stat.starttime == identity.start_ticks && stat.state == 'T')
 }
 
+/// Does a process with this pid run a program whose name begins so? For records that hold no more than a pid.
+pub fn is_named(pid: u32, beginning: &str) -> bool {
+    let stat = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()).and_then(|one| one.stat().ok());
+    stat.is_some_and(|stat| stat.state != 'Z' && stat.comm.starts_with(beginning))
+}
+
+/// The name of a process's program, as the kernel has it (at most 15 bytes).
+pub fn name(pid: u32) -> Option<String> {
+    Some(Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?.comm)
+}
+
+/// The folder that a process works in, if it is UTF-8.
+pub fn working_directory(pid: u32) -> Option<String> {
+    let path = Process::new(i32::try_from(pid).ok()?).ok()?.cwd().ok()?;
+    path.to_str().map(str::to_owned)
+}
+
 fn boot_id() -> String {
     procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned()
 }
 
-/// A handle that keeps meaning the same process even after its pid was given away.
-fn open(identity: &ProcessIdentity) -> Option<OwnedFd> {
+/// A handle that keeps meaning the same process even after its pid was given away. `None` if it has ended.
+pub fn handle(identity: &ProcessIdentity) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(identity.pid).ok()?)?;
     let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Checked after opening: from here on the handle cannot come to mean a stranger.
@@ -54,7 +71,7 @@ fn open(identity: &ProcessIdentity) -> Option<OwnedFd> {
 
 /// Waits for a process to end. `true` if it is gone.
 pub fn wait_gone(identity: &ProcessIdentity, limit: Duration) -> bool {
-    open(identity).is_none_or(|handle| wait_handle(&handle, limit))
+    handle(identity).is_none_or(|process| wait_handle(&process, limit))
 }
 
 fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {
@@ -77,12 +94,12 @@ fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {
 /// SIGCONT goes with the request, or a stopped process would never hear it. Returns `false` only if the
 /// process outlived SIGKILL.
 pub fn end(identity: &ProcessIdentity, grace: Duration) -> bool {
-    let Some(handle) = open(identity) else { return true };
+    let Some(process) = handle(identity) else { return true };
     for (signal, limit) in [(Signal::TERM, grace), (Signal::KILL, Duration::from_secs(2))] {
-        if pidfd_send_signal(&handle, signal).is_err() || pidfd_send_signal(&handle, Signal::CONT).is_err() {
+        if pidfd_send_signal(&process, signal).is_err() || pidfd_send_signal(&process, Signal::CONT).is_err() {
             return !is_alive(identity);
         }
-        if wait_handle(&handle, limit) {
+        if wait_handle(&process, limit) {
             return true;
         }
     }

@@ -1,11 +1,17 @@
 //! Programs as files: finding one on a PATH, and our own.
 
+#![expect(clippy::disallowed_types, reason = "starts the gateway as a detached process")]
+
 use std::{
     ffi::OsStr,
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
+
+use super::process;
+use crate::model::ProcessIdentity;
 
 /// The absolute path of a program: taken as it is if it holds a slash, else looked up in `path`.
 ///
@@ -35,5 +41,31 @@ pub fn myself() -> io::Result<PathBuf> {
         Ok(replaced)
     } else {
         Err(io::Error::new(io::ErrorKind::NotFound, "the program's own file was deleted"))
+    }
+}
+
+/// Starts another copy of this program that outlives us: no terminal, no inherited output.
+///
+/// It makes itself the leader of its own session with [`become_session_leader`].
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start_detached(program: &[String], directory: &Path) -> io::Result<ProcessIdentity> {
+    let (file, arguments) = program.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let child = Command::new(file)
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    process::identify(child.id()).ok_or_else(|| io::Error::other("it ended at once"))
+}
+
+/// Leaves the terminal that this process was started from: closing that terminal no longer ends it.
+pub fn become_session_leader() {
+    // It fails only for a process that leads its group already, which has left its terminal.
+    if let Err(error) = rustix::process::setsid() {
+        tracing::debug!(%error, "already the leader of a process group");
     }
 }

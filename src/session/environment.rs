@@ -81,11 +81,6 @@ impl SessionEnvironment {
         self.set_among(LIVE.iter().flat_map(|variable| variable.names()).chain(LEFTOVERS))
     }
 
-    /// Names of capability variables that are set.
-    pub fn capability_names(&self) -> Vec<String> {
-        self.set_among(CAPABLE.iter().flat_map(|variable| variable.names()))
-    }
-
     fn set_among<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
         names.filter(|name| self.pairs.iter().any(|(other, _)| other == name)).map(str::to_owned).collect()
     }
@@ -112,6 +107,11 @@ pub fn live(root: &SessionRoot, host: Host, port: u16) -> Vec<(String, String)> 
         (Variable::GatewayStatePath, root.state().to_string_lossy().into_owned()),
         (Variable::GatewayProtocolVersion, PROTOCOL_VERSION.to_owned()),
     ])
+}
+
+/// Every name of [`capability`], for removing them.
+pub fn capability_names() -> Vec<String> {
+    CAPABLE.iter().flat_map(|variable| variable.names()).map(str::to_owned).collect()
 }
 
 /// Every name of [`live`], for removing them.

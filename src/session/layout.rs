@@ -66,6 +66,14 @@ impl SessionRoot {
         &self.0
     }
 
+    /// The home that holds this root, if it lies where a home keeps its roots: `runtime/sessions/<backend>/<id>`.
+    pub fn home(&self) -> Option<Home> {
+        let sessions = self.0.parent()?.parent()?;
+        let runtime = sessions.parent()?;
+        let is_ours = sessions.file_name()? == "sessions" && runtime.file_name()? == "runtime";
+        is_ours.then(|| runtime.parent().map(Home::at)).flatten()
+    }
+
     /// The folder's name; the identity of last resort.
     pub fn name(&self) -> String {
         self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -146,6 +146,11 @@ pub fn kill_window(commands: Commands, window: WindowId) -> Commands {
     commands.then(KillWindow::new().target_window(window.to_string()))
 }
 
+/// Ends a pane by id; its window and session go with it when it was their last.
+pub fn kill_pane(commands: Commands, pane: PaneId) -> Commands {
+    commands.then(KillPane::new().target_pane(pane.to_string()))
+}
+
 /// Moves a window to another index of its session without changing the focus.
 pub fn move_window(commands: Commands, window: WindowId, session: TmuxSessionId, index: u32) -> Commands {
     commands.then(MoveWindow::new().detached().src_window(window.to_string()).dst_window(format!("{session}:{index}")))

@@ -3,7 +3,7 @@
 //! Values that outsiders choose (names, commands) are printed with their length in front: a line break in
 //! one of them cannot forge a row.
 
-use tmux_interface::{DisplayMessage, ListPanes, ListSessions, ShowEnvironment};
+use tmux_interface::{CapturePane, DisplayMessage, ListPanes, ListSessions, ShowEnvironment};
 
 use super::{
     server::{Commands, Server, TmuxError},
@@ -154,6 +154,27 @@ pub fn session_names(server: &Server) -> Vec<String> {
         }
     }
     names
+}
+
+/// The visible rows of a pane as plain text.
+///
+/// # Errors
+/// [`TmuxError`].
+pub fn screen(server: &Server, pane: PaneId) -> Result<String, TmuxError> {
+    let at = pane.to_string();
+    let printed = server.run(&Commands::new().then(CapturePane::new().stdout().target_pane(at.as_str())))?;
+    Ok(String::from_utf8_lossy(&printed).into_owned())
+}
+
+/// The name of a window.
+///
+/// # Errors
+/// [`TmuxError`].
+pub fn window_name(server: &Server, window: WindowId) -> Result<String, TmuxError> {
+    let at = window.to_string();
+    let ask = DisplayMessage::new().print().target_pane(at.as_str()).message("#{n:window_name}:#{window_name}");
+    let printed = server.run(&Commands::new().then(ask))?;
+    Reader { rest: &printed }.counted()
 }
 
 fn read_session(printed: &[u8]) -> Result<SessionFacts, TmuxError> {

@@ -1,0 +1,331 @@
+//! Attach: start the session's gateway, or report the one that runs.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    begin,
+    live::{self, Live},
+};
+use crate::{
+    api::{AttachContract, CurrentInstance, Host, Place, Readiness, StatusDocument},
+    model::{ErrorCode, Failure, ProcessIdentity, WindowId},
+    os::{
+        lock, process, program,
+        rendezvous::{Missed, Rendezvous},
+    },
+    session::{SessionRoot, documents, gateway_files},
+    target::{AgentPane, Target},
+    tmux::{Commands, PaneFacts, SessionFacts, TmuxError, change},
+};
+
+/// How long a gateway may take from its first instruction to being public.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an old gateway gets to finish what it does.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// What the operator asked for.
+#[derive(Debug, Clone, Default)]
+pub struct AttachOptions {
+    /// A detached process instead of a window.
+    pub background: bool,
+    /// Listen here and nowhere else.
+    pub host: Option<Host>,
+    /// Listen on this port and no other.
+    pub port: Option<u16>,
+    /// Replace a running gateway.
+    pub restart: bool,
+    /// The operator accepts a gateway that other machines can reach.
+    pub allow_remote: bool,
+}
+
+/// A gateway that answers.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// Its answer.
+    pub status: StatusDocument,
+    /// It ran before.
+    pub reused: bool,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Attaches.
+///
+/// # Errors
+/// Everything this attempt did is undone first.
+pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Failure> {
+    if options.host == Some(Host::Any) && !options.allow_remote {
+        return Err(open_to_the_network());
+    }
+    let pane = target.live_agent()?.clone();
+    let session = target.live_session()?;
+    let _transition = begin(&target.root)?;
+    let attach = gateway_files::publish_capability(&target.root, &target.manifest)?;
+    let mut notes = Vec::new();
+    let live = live::observe(&target.root, &attach.attach_identity)?;
+    match wait_for_a_stopping_one(target, &attach, live)? {
+        Live::Answering { instance, status, .. } if !options.restart => {
+            return reuse(&instance, *status, options);
+        }
+        Live::Unresponsive { owner, why } if !options.restart => {
+            let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.process.pid));
+            return Err(Failure::new(
+                ErrorCode::AlreadyAttached,
+                format!("a gateway{pid} holds this session and does not answer: {why}"),
+                "`agents gateway attach --restart` replaces it",
+            ));
+        }
+        Live::Offline => {}
+        dead @ Live::Dead { .. } => notes.extend(live::withdraw(target, &dead)?.1),
+        running @ (Live::Answering { .. } | Live::Unresponsive { .. }) => {
+            end_gateway(target, &running)?;
+            notes.push("replaced the running gateway".to_owned());
+        }
+    }
+    refresh_surface(target, &pane)?;
+    let (status, said) = start(target, session, &attach, options)?;
+    notes.extend(said);
+    Ok(Attached { status, reused: false, notes })
+}
+
+fn open_to_the_network() -> Failure {
+    Failure::usage(
+        "0.0.0.0 is open to the network",
+        "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token",
+    )
+}
+
+/// A gateway that no longer listens but still holds its lock is about to end: give it its time.
+fn wait_for_a_stopping_one(target: &Target, attach: &AttachContract, live: Live) -> Result<Live, Failure> {
+    let Live::Unresponsive { owner: Some(owner), .. } = &live else { return Ok(live) };
+    let listens = matches!(documents::load::<CurrentInstance>(&target.root.current_instance()), Ok(instance) if instance.pid == owner.process.pid);
+    if listens && !process::is_stopped(&owner.process) && !is_refused(&target.root) {
+        return Ok(live);
+    }
+    if process::is_stopped(&owner.process) || !process::wait_gone(&owner.process, STOP_GRACE) {
+        return Ok(live);
+    }
+    live::observe(&target.root, &attach.attach_identity)
+}
+
+fn is_refused(root: &SessionRoot) -> bool {
+    let Ok(instance) = documents::load::<CurrentInstance>(&root.current_instance()) else { return true };
+    std::net::TcpStream::connect(("127.0.0.1", instance.port)).is_err()
+}
+
+fn reuse(instance: &CurrentInstance, status: StatusDocument, options: &AttachOptions) -> Result<Attached, Failure> {
+    let other_port = options.port.is_some_and(|port| port != instance.port);
+    let other_host = options.host.is_some_and(|host| host != instance.host);
+    if other_port || other_host {
+        return Err(Failure::new(
+            ErrorCode::AlreadyAttached,
+            format!("a healthy gateway (pid {}) already listens on {}:{}", instance.pid, instance.host, instance.port),
+            "`agents gateway attach --restart` with the same options replaces it",
+        ));
+    }
+    Ok(Attached { status, reused: true, notes: Vec::new() })
+}
+
+/// Ends a gateway and proves that it is gone: its lock must be free.
+///
+/// Returns the offline snapshot and what was cleaned, in words.
+pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocument, Vec<String>), Failure> {
+    let identity = match live {
+        Live::Answering { owner: Some(owner), .. } | Live::Unresponsive { owner: Some(owner), .. } => {
+            Some(owner.process.clone())
+        }
+        // Another program's gateway records no more than a pid; it answered a moment ago, so the pid is its own.
+        Live::Answering { instance, owner: None, .. } => process::identify(instance.pid),
+        _ => None,
+    };
+    let Some(identity) = identity else {
+        return Err(Failure::refused(
+            "a gateway holds this session's lock, and no record says which process it is",
+            format!("`fuser '{}'` names it", target.root.gateway_lock().display()),
+        ));
+    };
+    let gone = process::end(&identity, STOP_GRACE);
+    if !gone || lock::is_held(&target.root.gateway_lock())? {
+        return Err(Failure::internal(format!("the gateway (pid {}) could not be ended", identity.pid)));
+    }
+    // What it could not clean itself.
+    live::withdraw(target, &Live::Dead { pid: Some(identity.pid), window: None })
+}
+
+/// Our facts about the pane are renewed when its program was started again.
+fn refresh_surface(target: &Target, pane: &PaneFacts) -> Result<(), Failure> {
+    let renewed = matches!(target.agent, AgentPane::Replaced(_));
+    if let (true, Some(surface), Some(identity)) = (renewed, &target.surface, process::identify(pane.pid)) {
+        let surface = crate::api::Surface {
+            process: identity,
+            window_id: pane.window_id.to_string(),
+            observed_at_utc: crate::os::clock::now().iso_seconds(),
+            ..surface.clone()
+        };
+        documents::store(&target.root.surface(), &surface)?;
+    }
+    Ok(())
+}
+
+/// What this attempt started, so that it can be ended again.
+struct Started {
+    child: ProcessIdentity,
+    window: Option<PaneFacts>,
+}
+
+fn start(
+    target: &Target,
+    session: &SessionFacts,
+    attach: &AttachContract,
+    options: &AttachOptions,
+) -> Result<(StatusDocument, Vec<String>), Failure> {
+    let root = &target.root;
+    let rendezvous = Rendezvous::open(&root.run())
+        .map_err(|error| Failure::internal(format!("could not open the readiness socket: {error}")))?;
+    let words = gateway_words(root, rendezvous.name(), options)?;
+    let started = if options.background {
+        let child = program::start_detached(&words, root.path())
+            .map_err(|error| Failure::internal(format!("could not start the gateway: {error}")))?;
+        Started { child, window: None }
+    } else {
+        open_window(target, session, attach, &words)?
+    };
+    let public = wait_until_public(root, attach, &rendezvous, &started);
+    public.map_err(|failure| {
+        undo(target, &started);
+        failure
+    })
+}
+
+/// The sidecar's command line.
+fn gateway_words(root: &SessionRoot, ready: &str, options: &AttachOptions) -> Result<Vec<String>, Failure> {
+    let program = program::myself()
+        .map_err(|error| Failure::internal(format!("could not find the program's own file: {error}")))?;
+    let mut words = vec![
+        program.to_string_lossy().into_owned(),
+        "gateway".to_owned(),
+        "run".to_owned(),
+        "--session-root".to_owned(),
+        root.path().to_string_lossy().into_owned(),
+        "--ready".to_owned(),
+        ready.to_owned(),
+    ];
+    if let Some(host) = options.host {
+        words.extend(["--gateway-host".to_owned(), host.to_string()]);
+    }
+    if let Some(port) = options.port {
+        words.extend(["--gateway-port".to_owned(), port.to_string()]);
+    }
+    if options.allow_remote {
+        words.push("--allow-remote".to_owned());
+    }
+    Ok(words)
+}
+
+/// Opens the auxiliary window at a free index; somebody may take it first, so a few are tried.
+fn open_window(
+    target: &Target,
+    session: &SessionFacts,
+    attach: &AttachContract,
+    words: &[String],
+) -> Result<Started, Failure> {
+    let first = session.free_window_index();
+    // A folder that is gone would silently become the home folder; the gateway does not need the agent's.
+    let directory = Path::new(&attach.working_directory);
+    let directory = if directory.is_dir() { directory } else { target.root.path() };
+    for index in first..first + 10 {
+        let made = change::new_gateway_window(
+            &target.server,
+            session.session_id,
+            index,
+            &directory.to_string_lossy(),
+            &target.root.name(),
+            words,
+        );
+        match made {
+            Ok(pane) => {
+                let child = process::identify(pane.pid).ok_or_else(|| ended_at_once(target))?;
+                return Ok(Started { child, window: Some(pane) });
+            }
+            Err(TmuxError::Failed { said, .. }) if said.contains("in use") => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::refused("no free window index was found for the gateway", "close some windows of the session"))
+}
+
+fn ended_at_once(target: &Target) -> Failure {
+    Failure::internal(format!("the gateway process ended at once{}", last_error(&target.root)))
+}
+
+fn wait_until_public(
+    root: &SessionRoot,
+    attach: &AttachContract,
+    rendezvous: &Rendezvous,
+    started: &Started,
+) -> Result<(StatusDocument, Vec<String>), Failure> {
+    let deadline = deadline();
+    let missed = |missed: Missed| {
+        let code = if matches!(missed, Missed::Late) { ErrorCode::Timeout } else { ErrorCode::Internal };
+        let hint = format!("`agents gateway logs` shows its log, `{}`", root.log().display());
+        Failure::new(code, format!("the gateway did not start: {missed}{}", last_error(root)), hint)
+    };
+    let mut meeting = rendezvous.meet(&started.child, deadline).map_err(missed)?;
+    let place = started.window.as_ref().map_or(Place::Detached, |pane| Place::Window {
+        window_id: pane.window_id.to_string(),
+        window_index: pane.window_index.to_string(),
+        pane_id: pane.pane_id.to_string(),
+    });
+    let place = serde_json::to_string(&place).map_err(|error| Failure::internal(error.to_string()))?;
+    meeting.say(&place).map_err(|error| missed(Missed::Io(error)))?;
+    let line = meeting.hear_from(&started.child, deadline).map_err(missed)?;
+    let notes = match serde_json::from_str(&line) {
+        Ok(Readiness::Ready { notes }) => notes,
+        Ok(Readiness::Failed { code, message, hint }) => {
+            let code = ErrorCode::from_name(&code).unwrap_or(ErrorCode::Internal);
+            return Err(Failure::new(code, message, hint));
+        }
+        Err(error) => return Err(Failure::internal(format!("the gateway said something unreadable: {error}"))),
+    };
+    // Ready by its own word; now by ours: the recorded process must answer on the recorded port.
+    match live::observe(root, &attach.attach_identity)? {
+        Live::Answering { status, owner, .. } if owner.as_ref().is_some_and(|owner| owner.process == started.child) => {
+            Ok((*status, notes))
+        }
+        Live::Unresponsive { why, .. } => Err(Failure::internal(format!("the new gateway does not answer: {why}"))),
+        _ => Err(Failure::internal("the new gateway said it was ready and is not the one that answers")),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one deadline of an attach starts here")]
+fn deadline() -> Instant {
+    Instant::now() + START_LIMIT
+}
+
+/// Ends what this attempt started and takes back what it published.
+fn undo(target: &Target, started: &Started) {
+    if !process::end(&started.child, STOP_GRACE) {
+        tracing::warn!(pid = started.child.pid, "the gateway of a failed attach could not be ended");
+    }
+    let window: Option<WindowId> = started.window.as_ref().map(|pane| pane.window_id);
+    if let Some(window) = window {
+        // It has usually closed together with its process.
+        drop(target.server.run(&change::kill_window(Commands::new(), window)));
+    }
+    let dead = Live::Dead { pid: Some(started.child.pid), window: window.map(|id| id.to_string()) };
+    if let Err(failure) = live::withdraw(target, &dead) {
+        tracing::warn!(%failure, "a failed attach could not be undone completely");
+    }
+}
+
+/// The last error line of the log, for a child that died without a word.
+fn last_error(root: &SessionRoot) -> String {
+    let bytes = crate::os::files::read(&root.log()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().take(20).find(|line| line.contains(" error: "));
+    line.map_or_else(String::new, |line| format!("; its log ends with `{line}`"))
+}

@@ -1,0 +1,85 @@
+//! Cleanup: session roots whose tmux session is gone for good.
+
+use std::{fs, path::Path};
+
+use super::{begin, live};
+use crate::{
+    model::{AgentId, Failure},
+    os::{files, lock},
+    session::SessionRoot,
+    target::{self, Context, Target},
+};
+
+/// A session root that nobody needs any more.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// The session it belonged to.
+    pub target: Target,
+    /// Why it counts as gone.
+    pub why: String,
+    /// Size of its files in bytes.
+    pub bytes: u64,
+}
+
+/// Finds roots whose session is proven to be gone. A session that cannot be asked about is not listed.
+pub fn find_leftovers(context: &Context) -> Vec<Leftover> {
+    session_roots(context).iter().filter_map(|root| leftover(target::of_root(context, root).ok()?)).collect()
+}
+
+/// The leftover of one target; none while its session or its gateway lives.
+pub fn leftover(target: Target) -> Option<Leftover> {
+    let why = target.session.as_ref().err()?.clone();
+    let held = lock::is_held(&target.root.gateway_lock()).unwrap_or(true);
+    (!held).then(|| Leftover { bytes: size(target.root.path()), why, target })
+}
+
+/// Every session root of this home.
+pub(super) fn session_roots(context: &Context) -> Vec<SessionRoot> {
+    let folders = |path: &Path| -> Vec<std::path::PathBuf> {
+        let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+        let mut found: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
+        found.sort();
+        found
+    };
+    folders(&context.home.sessions()).iter().flat_map(|backend| folders(backend)).map(SessionRoot::at).collect()
+}
+
+/// Removes one leftover: its registry record, then its files. It is proven to be gone once more, under the lock.
+///
+/// # Errors
+/// Refused when the session lives again.
+pub fn remove_leftovers(context: &Context, leftover: &Leftover) -> Result<(), Failure> {
+    let root = &leftover.target.root;
+    let _transition = begin(root)?;
+    let again = target::of_root(context, root)?;
+    let label = again.label();
+    if self::leftover(again).is_none() {
+        return Err(Failure::refused(format!("the session of agent `{label}` lives again"), "stop it first with `agents stop`"));
+    }
+    if let (Some(registry), Some(id)) = (live::registry_of(&leftover.target), &leftover.target.manifest.agent_id) {
+        let id = AgentId::parse(id)?;
+        let ours = registry.read(&id).ok().flatten().is_some_and(|record| {
+            Some(&record.generation_id) == leftover.target.manifest.registry_generation_id.as_ref()
+        });
+        if ours {
+            registry.remove(&id)?;
+        }
+    }
+    Ok(files::remove_tree(root.path())?)
+}
+
+fn size(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

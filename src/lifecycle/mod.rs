@@ -1,0 +1,53 @@
+//! Transitions of a session: launch, join, attach, detach, stop, relaunch, cleanup; and reading its status.
+//!
+//! Owns the order of steps and their undoing. Promises: a transition holds the session's transition lock, so
+//! two of them never interleave; what fails undoes, in reverse, exactly what this attempt did; window 0 is
+//! never touched except by `launch`, `stop` and `relaunch` of a session that was launched here; nothing is
+//! printed. Callers: `cli`.
+
+mod attach;
+mod cleanup;
+mod detach;
+mod doctor;
+mod join;
+mod launch;
+mod listing;
+mod live;
+mod publish;
+mod relaunch;
+mod status;
+mod stop;
+
+pub use attach::{Attached, AttachOptions, attach};
+pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
+pub use detach::{Detached, detach};
+pub use doctor::{Check, Severity, examine};
+pub use join::{JoinOptions, join};
+pub use launch::{Created, LaunchOptions, launch};
+pub use listing::{Entry, list};
+pub use live::{Live, observe};
+pub use relaunch::relaunch;
+pub use status::{Reading, status};
+pub use stop::{Stopped, stop};
+
+use std::time::Duration;
+
+use crate::{
+    model::{ErrorCode, Failure},
+    os::lock::Lock,
+    session::SessionRoot,
+};
+
+/// How long a transition waits for another one of the same session.
+const TRANSITION_LIMIT: Duration = Duration::from_secs(15);
+
+/// Takes the session's transition lock.
+fn begin(root: &SessionRoot) -> Result<Lock, Failure> {
+    Lock::take_within(&root.transition_lock(), TRANSITION_LIMIT)?.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::Timeout,
+            format!("another attach, detach or stop of this session has been running for {} s", TRANSITION_LIMIT.as_secs()),
+            format!("`fuser '{}'` names the process that holds it", root.transition_lock().display()),
+        )
+    })
+}

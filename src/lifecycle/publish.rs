@@ -1,0 +1,191 @@
+//! Making a session gateway-capable: its files, its variables in tmux, its record in the registry.
+
+use std::path::Path;
+
+use crate::{
+    api::{
+        Identity, Lifecycle, LifecycleState, Manifest, Origin, RegistryRecord, RuntimePointer, Surface, Terminal,
+    },
+    model::{AgentId, AgentName, Failure, Moment, ToolName},
+    os::{files, process},
+    session::{
+        Registry, SessionRoot, documents, environment, gateway_files,
+        manifest::{self, NewManifest},
+        registry,
+    },
+    store,
+    target::{self, Context},
+    tmux::{Commands, PaneFacts, Server, SessionFacts, change},
+};
+
+/// A session that is about to become ours.
+#[derive(Debug)]
+pub(super) struct Publication<'a> {
+    pub(super) context: &'a Context,
+    pub(super) root: &'a SessionRoot,
+    pub(super) origin: Origin,
+    pub(super) name: &'a AgentName,
+    pub(super) id: &'a AgentId,
+    pub(super) tool: &'a ToolName,
+    pub(super) program: &'a [String],
+    pub(super) working_directory: &'a str,
+    pub(super) generation: &'a str,
+    pub(super) server: &'a Server,
+    pub(super) session: &'a SessionFacts,
+    pub(super) pane: &'a PaneFacts,
+    pub(super) window_name: &'a str,
+    pub(super) now: Moment,
+}
+
+/// Publishes (contract section 3.1): files first, then the variables, then the registry.
+///
+/// # Errors
+/// The caller undoes: it removes the root, and the variables with [`withdraw_variables`].
+pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
+    let surface = surface(new.origin, new.server, new.session, new.pane, new.program, new.now)?;
+    let facts = NewManifest {
+        origin: new.origin,
+        name: new.name,
+        id: new.id,
+        tool: new.tool,
+        program: new.program,
+        working_directory: new.working_directory,
+        session_name: &new.session.session_name,
+        window_id: new.pane.window_id.to_string(),
+        pane_id: new.pane.pane_id.to_string(),
+        window_name: new.window_name,
+        generation: new.generation,
+        now: new.now,
+    };
+    let manifest = manifest::build(new.root, &facts);
+    files::create_private_dir(new.root.path())?;
+    documents::store(&new.root.manifest(), &manifest)?;
+    documents::store(&new.root.surface(), &surface)?;
+    manifest::write_placeholders(new.root, &facts)?;
+    gateway_files::publish_capability(new.root, &manifest)?;
+    store::create(&new.root.queue(), new.now)?;
+    publish_variables(new.server, new.session, new.root, &manifest)?;
+    let record = record(new.root, &manifest, new.origin, new.now);
+    let context = new.context;
+    context.registry().publish(record, new.now, |other| is_live(context, other))?;
+    Ok(manifest)
+}
+
+/// Sets the capability variables, and keeps tmux from shifting window 0 where its settings would.
+pub(super) fn publish_variables(
+    server: &Server,
+    session: &SessionFacts,
+    root: &SessionRoot,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let id = manifest.agent_id.as_deref().unwrap_or_default();
+    let definition = manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
+    let values = environment::capability(root, id, definition);
+    let mut commands = change::set_environment(Commands::new(), session.session_id, &values);
+    // With a base index of 1, tmux would move the agent to window 1 as soon as any window closes.
+    if session.renumber_windows && session.base_index > 0 {
+        commands = change::keep_numbers(commands, session.session_id);
+    }
+    server.run(&commands)?;
+    Ok(())
+}
+
+/// Removes the capability variables from a session that lives on without us.
+pub(super) fn withdraw_variables(server: &Server, session: &SessionFacts) -> Result<(), Failure> {
+    let names = environment::capability_names();
+    server.run(&change::unset_environment(Commands::new(), session.session_id, &names))?;
+    Ok(())
+}
+
+/// Our facts about the agent's pane, as of now.
+pub(super) fn surface(
+    origin: Origin,
+    server: &Server,
+    session: &SessionFacts,
+    pane: &PaneFacts,
+    program: &[String],
+    now: Moment,
+) -> Result<Surface, Failure> {
+    let process = process::identify(pane.pid)
+        .ok_or_else(|| Failure::not_found("the agent's program has ended", "look at the session with `tmux attach`"))?;
+    Ok(Surface {
+        schema_version: 1,
+        origin,
+        tmux_socket: server.socket().to_string_lossy().into_owned(),
+        tmux_server_pid: session.server_pid,
+        tmux_server_started: session.server_started,
+        tmux_session_id: session.session_id.to_string(),
+        window_id: pane.window_id.to_string(),
+        pane_id: pane.pane_id.to_string(),
+        process,
+        program: program.to_vec(),
+        observed_at_utc: now.iso_seconds(),
+    })
+}
+
+fn record(root: &SessionRoot, manifest: &Manifest, origin: Origin, now: Moment) -> RegistryRecord {
+    let session_name = manifest.tmux_session_name.clone().unwrap_or_default();
+    RegistryRecord {
+        schema_version: 3,
+        agent_name: manifest.agent_name.clone().unwrap_or_default(),
+        agent_id: manifest.agent_id.clone().unwrap_or_default(),
+        generation_id: manifest.registry_generation_id.clone().unwrap_or_default(),
+        lifecycle: Lifecycle {
+            state: LifecycleState::Active,
+            relaunchable: origin == Origin::Launched,
+            state_updated_at: now.iso_seconds(),
+            stopped_at: None,
+            stop_reason: None,
+        },
+        identity: Identity { backend: manifest.backend.clone(), tool: manifest.tool.clone() },
+        runtime: RuntimePointer {
+            manifest_path: root.manifest().to_string_lossy().into_owned(),
+            session_root: Some(root.path().to_string_lossy().into_owned()),
+            agent_def_dir: manifest.runtime.agent_def_dir.clone(),
+        },
+        terminal: Terminal {
+            kind: "tmux".to_owned(),
+            current_session_name: Some(session_name.clone()),
+            last_session_name: session_name,
+        },
+        liveness: Some(registry::lease(now)),
+        gateway: None,
+        mailbox: None,
+    }
+}
+
+/// Does the record's session still exist? What cannot be told counts as living.
+pub(super) fn is_live(context: &Context, record: &RegistryRecord) -> bool {
+    if !record.lifecycle.state.is_live() {
+        return false;
+    }
+    let Some(folder) = Path::new(&record.runtime.manifest_path).parent() else { return false };
+    match target::of_root(context, &SessionRoot::at(folder)) {
+        Ok(found) => found.session.is_ok(),
+        Err(failure) => failure.code != crate::model::ErrorCode::TargetNotFound,
+    }
+}
+
+/// Refuses an agent id that a live session uses, before anything is created for it.
+pub(super) fn expect_free_id(context: &Context, registry: &Registry, id: &AgentId) -> Result<(), Failure> {
+    match registry.read(id)? {
+        Some(record) if is_live(context, &record) => {
+            let session = record.terminal.current_session_name.unwrap_or_default();
+            Err(Failure::refused(
+                format!("the agent `{}` with id `{id}` is running in session `{session}`", record.agent_name),
+                format!(
+                    "`agents stop --agent-id {id}` ends it; `--agent-id OTHER` starts a second agent of the same name"
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The default id of a name: its MD5 in lower-case hex, as the contract says.
+pub(super) fn default_id(name: &AgentName) -> Result<AgentId, Failure> {
+    use md5::{Digest, Md5};
+    let digest = Md5::digest(name.as_str().as_bytes());
+    let text: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(AgentId::parse(&text.concat())?)
+}

@@ -1,0 +1,102 @@
+//! Relaunch: start a launched agent's program again, in its own pane, a new window 0, or a new session.
+
+use super::{
+    begin,
+    launch::{self, Created},
+    live::{self, Live},
+    publish,
+};
+use crate::{
+    api::{Origin, Surface},
+    model::{AgentId, Failure, SessionName},
+    os::clock,
+    session::{documents, environment, gateway_files, manifest, registry},
+    target::{AgentPane, Target},
+    tmux::{PaneFacts, TmuxError, change},
+};
+
+/// Starts the agent's program again.
+///
+/// # Errors
+/// Refused for a joined session: nobody told us how its program is started.
+pub fn relaunch(target: &Target) -> Result<Created, Failure> {
+    let surface = target.surface.as_ref().filter(|surface| surface.origin == Origin::Launched).ok_or_else(|| {
+        Failure::refused(
+            format!("agent `{}` was not launched here, so how to start it is not known", target.label()),
+            "start its program in window 0 yourself; the gateway notices",
+        )
+    })?;
+    let directory = &target.manifest.working_directory;
+    if !std::path::Path::new(directory).is_dir() {
+        return Err(Failure::refused(
+            format!("the working directory `{directory}` does not exist any more"),
+            "create it again; tmux would silently use the home folder",
+        ));
+    }
+    let _transition = begin(&target.root)?;
+    let pane = start_program(target, surface, directory)?;
+    let (session, pane) = launch::settle(&target.server, &pane)?;
+    let now = clock::now();
+    let fresh = publish::surface(Origin::Launched, &target.server, &session, &pane, &surface.program, now)?;
+    let manifest = manifest::rebind(
+        target.manifest.clone(),
+        &session.session_name,
+        &pane.window_id.to_string(),
+        &pane.pane_id.to_string(),
+    );
+    documents::store(&target.root.manifest(), &manifest)?;
+    documents::store(&target.root.surface(), &fresh)?;
+    gateway_files::publish_capability(&target.root, &manifest)?;
+    publish::publish_variables(&target.server, &session, &target.root, &manifest)?;
+    if let (Some(registry), Some(id), Some(generation)) =
+        (live::registry_of(target), &manifest.agent_id, &manifest.registry_generation_id)
+    {
+        registry.update(&AgentId::parse(id)?, generation, |record| {
+            registry::mark_active(record, &session.session_name, now);
+        })?;
+    }
+    Ok(Created {
+        manifest,
+        root: target.root.clone(),
+        server: target.server.clone(),
+        pane_id: pane.pane_id.to_string(),
+        notes: Vec::new(),
+    })
+}
+
+fn start_program(target: &Target, surface: &Surface, directory: &str) -> Result<PaneFacts, Failure> {
+    let Ok(session) = &target.session else {
+        return start_session(target, surface, directory);
+    };
+    match &target.agent {
+        AgentPane::Alive(pane) | AgentPane::Replaced(pane) | AgentPane::Dead(pane) => {
+            Ok(change::respawn(&target.server, pane.pane_id, directory, &surface.program)?)
+        }
+        AgentPane::Missing(_) if session.window_zero().next().is_some() => Err(Failure::refused(
+            "the agent's pane is gone and another window stands at index 0",
+            format!("move that window away: `tmux move-window -s '{}:0' -t '{}:'`", session.session_id, session.session_id),
+        )),
+        AgentPane::Missing(_) => {
+            Ok(change::new_agent_window(&target.server, session.session_id, directory, &surface.program)?)
+        }
+    }
+}
+
+fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<PaneFacts, Failure> {
+    let identity = target.manifest.attach_identity(&target.root.name());
+    let left = live::observe(&target.root, &identity)?;
+    if matches!(left, Live::Dead { .. }) {
+        live::withdraw(target, &left)?;
+    }
+    let name = SessionName::parse(target.manifest.tmux_session_name.as_deref().unwrap_or_default())?;
+    let id = target.manifest.agent_id.as_deref().unwrap_or_default();
+    let definition = target.manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
+    let variables = environment::capability(&target.root, id, definition);
+    change::new_session(&target.server, &name, directory, &variables, &surface.program).map_err(|error| match error {
+        TmuxError::Failed { said, .. } if said.contains("duplicate session") => Failure::refused(
+            format!("another tmux session is called `{name}` now"),
+            "rename it, then relaunch again",
+        ),
+        other => other.into(),
+    })
+}

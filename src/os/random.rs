@@ -1,0 +1,20 @@
+//! Secrets from the kernel's random source.
+
+use std::{fmt::Write, io};
+
+/// 256 random bits in 64 lower-case hex digits.
+///
+/// # Errors
+/// When the kernel has no randomness to give.
+pub fn token() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    let mut digits = String::with_capacity(64);
+    for byte in bytes {
+        write!(digits, "{byte:02x}").map_err(io::Error::other)?;
+    }
+    Ok(digits)
+}

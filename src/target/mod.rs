@@ -1,0 +1,14 @@
+//! "Which session do you mean?" → one proven target, or a refusal that says which proof failed.
+//!
+//! Owns: the grammar of selectors (`selector`, pure) and their resolution (`resolve`), with the proofs that
+//! a session, its manifest and its pane belong together (`proof`). Promises: it never guesses, never starts
+//! anything, never writes, and asks tmux at most twice (the second time only to explain a refusal).
+//! Callers: `lifecycle`, `cli`.
+
+mod proof;
+mod resolve;
+mod selector;
+
+pub use proof::{AgentPane, FoundBy, Target};
+pub use resolve::{Context, Inside, of_root, resolve};
+pub use selector::{Selector, Typed, choose};
