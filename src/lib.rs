@@ -8,3 +8,6 @@ pub mod model;
 
 // the machine
 pub mod os;
+
+// the door
+pub mod http;
