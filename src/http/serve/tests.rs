@@ -188,6 +188,30 @@ async fn a_refusal_is_a_complete_response() {
 }
 
 #[tokio::test]
+async fn the_library_takes_every_head_that_the_framing_takes() {
+    let server = Server::start(Limits::default()).await;
+    let mut requests: Vec<Vec<u8>> = (0x21..=0x7e_u8)
+        .flat_map(|byte| {
+            let byte = char::from(byte);
+            [get(&format!("/{byte}")), get(&format!("/?{byte}")), get("/").replace("GET", &format!("G{byte}T"))]
+        })
+        .map(String::into_bytes)
+        .collect();
+    requests.extend((0..=u8::MAX).map(|byte| [b"GET / HTTP/1.1\r\nHost: a\r\nA: ", &[byte][..], b"\r\n\r\n"].concat()));
+    let full_head = [b"\r\n\r\nGET / HTTP/1.0\r\nHost:\r\n", &b"A: b\r\n".repeat(62)[..], b"B: "].concat();
+    let filler = "x".repeat(crate::http::framing::MAX_HEAD - full_head.len() - 4);
+    requests.extend([[&full_head[..], filler.as_bytes(), b"\r\n\r\n"].concat(), get("//a//b/%zz").into_bytes()]);
+    for request in requests {
+        let mut stream = server.connect().await;
+        stream.write_all(&request).await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        let refused_by_us = head.starts_with("HTTP/1.1 400") && head.contains("nosniff");
+        let answered = ["HTTP/1.1 200", "HTTP/1.0 200"].iter().any(|status| head.starts_with(status));
+        assert!(answered || refused_by_us, "{:?} got {head:?}", request.escape_ascii().to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_connection_carries_several_requests() {
     let server = Server::start(Limits::default()).await;
     let mut stream = server.connect().await;
