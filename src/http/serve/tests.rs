@@ -280,6 +280,38 @@ async fn idle_connections_are_closed_without_a_word() {
 }
 
 #[tokio::test]
+async fn idle_time_does_not_count_against_the_head() {
+    let limits = Limits { header_timeout: Duration::from_millis(900), ..Limits::default() };
+    let server = Server::start(limits).await;
+    let mut stream = server.connect().await;
+    let request = last_get("/a");
+    let (start, rest) = request.split_at(7);
+    for part in [start, rest] {
+        // Each wait is within the limit, both together are not.
+        sleep(Duration::from_millis(500)).await;
+        write(&mut stream, part).await;
+    }
+    assert_eq!(statuses(&read_all(&mut stream).await), ["200"]);
+}
+
+#[tokio::test]
+async fn a_refused_peer_is_heard_out_within_bounds() {
+    // A pipe with a small buffer: what the server does not read, the client cannot write.
+    let part = |sent: usize| async move {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let seat = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(turn_away(Box::new(server), Limits::default(), seat));
+        let written = within(client.write_all(&vec![b'x'; sent])).await;
+        (written, read_all(&mut client).await)
+    };
+    let (written, answer) = part(512 * 1024).await;
+    assert!(written.is_ok() && answer.starts_with("HTTP/1.1 503 "), "{written:?} {answer}");
+    let (written, answer) = part(4 * 1024 * 1024).await;
+    assert!(written.is_err() && answer.starts_with("HTTP/1.1 503 "), "{written:?} {answer}");
+}
+
+#[tokio::test]
 async fn a_slow_request_is_given_up() {
     let limits = Limits { request_timeout: Duration::from_millis(100), ..Limits::default() };
     let mut server = Server::start(limits).await;
