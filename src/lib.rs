@@ -26,3 +26,8 @@ pub mod target;
 
 // 5: transitions, and the command line's half of HTTP
 pub mod client;
+
+pub mod lifecycle;
+
+// 6: extract, call, map
+pub mod http;

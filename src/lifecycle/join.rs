@@ -135,7 +135,8 @@ fn agent_window(
     session: SessionFacts,
     renumber: bool,
 ) -> Result<(SessionFacts, PaneFacts, Option<String>), Failure> {
-    if let Some(pane) = session.window_zero().next().cloned() {
+    let standing = session.window_zero().next().cloned();
+    if let Some(pane) = standing {
         if pane.dead {
             return Err(Failure::refused("the program in window 0 has ended", "start the agent there first"));
         }

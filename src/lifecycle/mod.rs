@@ -8,7 +8,6 @@
 mod attach;
 mod cleanup;
 mod detach;
-mod doctor;
 mod join;
 mod launch;
 mod listing;
@@ -21,7 +20,6 @@ mod stop;
 pub use attach::{Attached, AttachOptions, attach};
 pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
 pub use detach::{Detached, detach};
-pub use doctor::{Check, Severity, examine};
 pub use join::{JoinOptions, join};
 pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};
