@@ -29,5 +29,14 @@ pub mod client;
 
 pub mod lifecycle;
 
+// what a request can reach
+pub mod app;
+
 // 6: extract, call, map
 pub mod http;
+
+// 5: the sidecar process
+pub mod gateway;
+
+// 1: words → command → words
+pub mod cli;

@@ -195,10 +195,7 @@ fn start(
         open_window(target, session, attach, &words)?
     };
     let public = wait_until_public(root, attach, &rendezvous, &started);
-    public.map_err(|failure| {
-        undo(target, &started);
-        failure
-    })
+    public.inspect_err(|_| undo(target, &started))
 }
 
 /// The sidecar's command line.

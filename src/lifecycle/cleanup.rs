@@ -27,7 +27,7 @@ pub fn find_leftovers(context: &Context) -> Vec<Leftover> {
 }
 
 /// The leftover of one target; none while its session or its gateway lives.
-pub fn leftover(target: Target) -> Option<Leftover> {
+pub(super) fn leftover(target: Target) -> Option<Leftover> {
     let why = target.session.as_ref().err()?.clone();
     let held = lock::is_held(&target.root.gateway_lock()).unwrap_or(true);
     (!held).then(|| Leftover { bytes: size(target.root.path()), why, target })
@@ -58,7 +58,10 @@ pub fn remove_leftovers(context: &Context, leftover: &Leftover) -> Result<(), Fa
     let again = target::of_root(context, root)?;
     let label = again.label();
     if self::leftover(again).is_none() {
-        return Err(Failure::refused(format!("the session of agent `{label}` lives again"), "stop it first with `agents stop`"));
+        return Err(Failure::refused(
+            format!("the session of agent `{label}` lives again"),
+            "stop it first with `agents stop`",
+        ));
     }
     if let (Some(registry), Some(id)) = (live::registry_of(&leftover.target), &leftover.target.manifest.agent_id) {
         let id = AgentId::parse(id)?;

@@ -5,11 +5,7 @@ use super::{
     begin,
     live::{self, Live},
 };
-use crate::{
-    api::StatusDocument,
-    model::Failure,
-    target::Target,
-};
+use crate::{api::StatusDocument, model::Failure, target::Target};
 
 /// The session without its gateway.
 #[derive(Debug, Clone)]
@@ -36,8 +32,7 @@ pub(super) fn detach_locked(target: &Target) -> Result<Detached, Failure> {
     let identity = target.manifest.attach_identity(&target.root.name());
     let running = live::observe(&target.root, &identity)?;
     let ended = matches!(running, Live::Answering { .. } | Live::Unresponsive { .. });
-    let (status, mut notes) =
-        if ended { end_gateway(target, &running)? } else { live::withdraw(target, &running)? };
+    let (status, mut notes) = if ended { end_gateway(target, &running)? } else { live::withdraw(target, &running)? };
     if !ended && notes.is_empty() {
         notes.push("no gateway was attached".to_owned());
     }

@@ -72,9 +72,13 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         now,
     });
     match published {
-        Ok(manifest) => {
-            Ok(Created { manifest, root, server, pane_id: pane.pane_id.to_string(), notes: moved.into_iter().collect() })
-        }
+        Ok(manifest) => Ok(Created {
+            manifest,
+            root,
+            server,
+            pane_id: pane.pane_id.to_string(),
+            notes: moved.into_iter().collect(),
+        }),
         Err(failure) => {
             if let Err(error) = publish::withdraw_variables(&server, &session) {
                 tracing::warn!(%error, "the variables of a failed join could not be removed");
@@ -101,12 +105,11 @@ fn find(context: &Context, options: &JoinOptions) -> Result<(Server, SessionFact
     match (inspect::session(&server, &wanted), &options.session) {
         (Ok(facts), _) => Ok((server, facts)),
         // The resolver explains a missing session best: near names and all.
-        (Err(TmuxError::NoTarget { .. }), Some(name)) => {
-            target::resolve(context, &Selector::TmuxSession(name.clone())).and_then(|found| {
+        (Err(TmuxError::NoTarget { .. }), Some(name)) => target::resolve(context, &Selector::TmuxSession(name.clone()))
+            .and_then(|found| {
                 let facts = found.live_session()?.clone();
                 Ok((found.server, facts))
-            })
-        }
+            }),
         (Err(error), _) => Err(error.into()),
     }
 }
@@ -152,7 +155,10 @@ fn agent_window(
     );
     if !renumber {
         return Err(Failure::refused(
-            format!("window 0 does not exist: the agent stands in window {} of session `{}`", pane.window_index, session.session_name),
+            format!(
+                "window 0 does not exist: the agent stands in window {} of session `{}`",
+                pane.window_index, session.session_name
+            ),
             format!("`{command}` moves it, or join with --renumber"),
         ));
     }

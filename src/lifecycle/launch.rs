@@ -165,10 +165,14 @@ fn tool_name(options: &LaunchOptions, program: &[String]) -> Result<ToolName, Fa
 /// `claude`, `bash`, `python3-11`: the program's file name in the letters that a tool name may have.
 pub(super) fn tool_from_program(program: &str) -> Result<ToolName, Failure> {
     let file = program.rsplit('/').next().unwrap_or(program).trim_start_matches('-').to_lowercase();
-    let name: String = file.chars().take(32).map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    let name: String =
+        file.chars().take(32).map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     let name = name.trim_matches('-');
     ToolName::parse(name).map_err(|_bad| {
-        Failure::usage(format!("`{program}` gives no tool name"), "name the tool with --tool, for example `--tool claude`")
+        Failure::usage(
+            format!("`{program}` gives no tool name"),
+            "name the tool with --tool, for example `--tool claude`",
+        )
     })
 }
 
@@ -223,10 +227,7 @@ fn ended_at_once(server: &Server, pane: &PaneFacts) -> Failure {
     let words: Vec<&str> = screen.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = words.iter().rev().find(|line| !line.starts_with("Pane is dead")).copied();
     let said = last.map_or_else(String::new, |line| format!("; its last line was `{}`", line.escape_debug()));
-    Failure::refused(
-        format!("the program ended at once{said}"),
-        "run it by hand in the same folder to see why",
-    )
+    Failure::refused(format!("the program ended at once{said}"), "run it by hand in the same folder to see why")
 }
 
 /// Ends a pane that this attempt made; with its only pane the session ends too.

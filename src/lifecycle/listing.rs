@@ -31,32 +31,45 @@ pub struct Entry {
 pub fn list(context: &Context) -> (Vec<Entry>, Vec<String>) {
     let listing = context.registry().list();
     let mut servers: HashMap<PathBuf, Option<Vec<PaneFacts>>> = HashMap::new();
-    let mut problems: Vec<String> =
-        listing.damaged.iter().map(|damaged| format!("record of agent id `{}`: {}", damaged.agent_id, damaged.error)).collect();
+    let mut problems: Vec<String> = listing
+        .damaged
+        .iter()
+        .map(|damaged| format!("record of agent id `{}`: {}", damaged.agent_id, damaged.error))
+        .collect();
     let entries = listing
         .records
         .into_iter()
         .map(|record| {
             let root = Path::new(&record.runtime.manifest_path).parent().map(SessionRoot::at);
             let surface: Option<Surface> = root.as_ref().and_then(|root| documents::load(&root.surface()).ok());
-            let socket = surface.as_ref().map_or_else(|| context.server.socket().to_owned(), |surface| surface.tmux_socket.clone().into());
-            let panes = servers.entry(socket.clone()).or_insert_with(|| match inspect::all_panes(&Server::at(&socket)) {
-                Ok(panes) => Some(panes),
-                Err(error) => {
-                    problems.push(error.to_string());
-                    None
-                }
-            });
+            let socket = surface
+                .as_ref()
+                .map_or_else(|| context.server.socket().to_owned(), |surface| surface.tmux_socket.clone().into());
+            let panes =
+                servers.entry(socket.clone()).or_insert_with(|| match inspect::all_panes(&Server::at(&socket)) {
+                    Ok(panes) => Some(panes),
+                    Err(error) => {
+                        problems.push(error.to_string());
+                        None
+                    }
+                });
             entry(record, root.as_ref(), surface.as_ref(), panes.as_deref())
         })
         .collect();
     (entries, problems)
 }
 
-fn entry(record: RegistryRecord, root: Option<&SessionRoot>, surface: Option<&Surface>, panes: Option<&[PaneFacts]>) -> Entry {
+fn entry(
+    record: RegistryRecord,
+    root: Option<&SessionRoot>,
+    surface: Option<&Surface>,
+    panes: Option<&[PaneFacts]>,
+) -> Entry {
     let pane_id: Option<PaneId> = surface.and_then(|surface| surface.pane_id.parse().ok());
     let pane = panes.and_then(|panes| {
-        panes.iter().find(|pane| Some(pane.pane_id) == pane_id && surface.is_some_and(|it| it.tmux_session_id == pane.session_id.to_string()))
+        panes.iter().find(|pane| {
+            Some(pane.pane_id) == pane_id && surface.is_some_and(|it| it.tmux_session_id == pane.session_id.to_string())
+        })
     });
     let agent = match (pane, record.lifecycle.state.is_live(), panes) {
         (_, false, _) => "stopped",
@@ -68,7 +81,10 @@ fn entry(record: RegistryRecord, root: Option<&SessionRoot>, surface: Option<&Su
     };
     let attached = root.is_some_and(|root| lock::is_held(&root.gateway_lock()).unwrap_or(false));
     let gateway = attached.then(|| {
-        record.gateway.as_ref().map_or_else(|| "starting".to_owned(), |gateway| format!("{}:{}", gateway.host, gateway.port))
+        record
+            .gateway
+            .as_ref()
+            .map_or_else(|| "starting".to_owned(), |gateway| format!("{}:{}", gateway.host, gateway.port))
     });
     Entry { agent, gateway, command: pane.map(|pane| pane.command.clone()), record }
 }

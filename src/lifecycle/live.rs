@@ -56,7 +56,9 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
     let instance = match instance {
         Ok(instance) => instance,
         // A damaged record proves nothing; the lock does. Window 0 in a record is refused in every case.
-        Err(error) if error.to_string().contains("window 0") => return Err(Failure::from(error).context("live record refused")),
+        Err(error) if error.to_string().contains("window 0") => {
+            return Err(Failure::from(error).context("live record refused"));
+        }
         Err(error) if held => {
             return Ok(Live::Unresponsive { owner, why: format!("its record cannot be used: {error}") });
         }
@@ -64,7 +66,9 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
     };
     let Some(instance) = instance else {
         return Ok(match (held, owner) {
-            (true, owner) => Live::Unresponsive { owner, why: "it is starting, stopping, or lost its record".to_owned() },
+            (true, owner) => {
+                Live::Unresponsive { owner, why: "it is starting, stopping, or lost its record".to_owned() }
+            }
             (false, Some(owner)) => Live::Dead { pid: Some(owner.process.pid), window: None },
             (false, None) => Live::Offline,
         });

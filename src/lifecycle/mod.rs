@@ -8,6 +8,7 @@
 mod attach;
 mod cleanup;
 mod detach;
+mod doctor;
 mod join;
 mod launch;
 mod listing;
@@ -17,9 +18,10 @@ mod relaunch;
 mod status;
 mod stop;
 
-pub use attach::{Attached, AttachOptions, attach};
+pub use attach::{AttachOptions, Attached, attach};
 pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
 pub use detach::{Detached, detach};
+pub use doctor::{Check, Severity, examine};
 pub use join::{JoinOptions, join};
 pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};
@@ -44,7 +46,10 @@ fn begin(root: &SessionRoot) -> Result<Lock, Failure> {
     Lock::take_within(&root.transition_lock(), TRANSITION_LIMIT)?.ok_or_else(|| {
         Failure::new(
             ErrorCode::Timeout,
-            format!("another attach, detach or stop of this session has been running for {} s", TRANSITION_LIMIT.as_secs()),
+            format!(
+                "another attach, detach or stop of this session has been running for {} s",
+                TRANSITION_LIMIT.as_secs()
+            ),
             format!("`fuser '{}'` names the process that holds it", root.transition_lock().display()),
         )
     })

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    api::{
-        Identity, Lifecycle, LifecycleState, Manifest, Origin, RegistryRecord, RuntimePointer, Surface, Terminal,
-    },
+    api::{Identity, Lifecycle, LifecycleState, Manifest, Origin, RegistryRecord, RuntimePointer, Surface, Terminal},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{

@@ -74,7 +74,10 @@ fn start_program(target: &Target, surface: &Surface, directory: &str) -> Result<
         }
         AgentPane::Missing(_) if session.window_zero().next().is_some() => Err(Failure::refused(
             "the agent's pane is gone and another window stands at index 0",
-            format!("move that window away: `tmux move-window -s '{}:0' -t '{}:'`", session.session_id, session.session_id),
+            format!(
+                "move that window away: `tmux move-window -s '{}:0' -t '{}:'`",
+                session.session_id, session.session_id
+            ),
         )),
         AgentPane::Missing(_) => {
             Ok(change::new_agent_window(&target.server, session.session_id, directory, &surface.program)?)
@@ -93,10 +96,9 @@ fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<
     let definition = target.manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
     let variables = environment::capability(&target.root, id, definition);
     change::new_session(&target.server, &name, directory, &variables, &surface.program).map_err(|error| match error {
-        TmuxError::Failed { said, .. } if said.contains("duplicate session") => Failure::refused(
-            format!("another tmux session is called `{name}` now"),
-            "rename it, then relaunch again",
-        ),
+        TmuxError::Failed { said, .. } if said.contains("duplicate session") => {
+            Failure::refused(format!("another tmux session is called `{name}` now"), "rename it, then relaunch again")
+        }
         other => other.into(),
     })
 }

@@ -56,8 +56,12 @@ fn is_tidy(target: &Target) -> bool {
 
 fn describe(live: &Live) -> Option<String> {
     match live {
-        Live::Dead { pid: Some(pid), .. } => Some(format!("the gateway (pid {pid}) has ended without a goodbye: its lock is free")),
-        Live::Dead { pid: None, .. } => Some("the gateway has ended and left an unreadable record: its lock is free".to_owned()),
+        Live::Dead { pid: Some(pid), .. } => {
+            Some(format!("the gateway (pid {pid}) has ended without a goodbye: its lock is free"))
+        }
+        Live::Dead { pid: None, .. } => {
+            Some("the gateway has ended and left an unreadable record: its lock is free".to_owned())
+        }
         Live::Unresponsive { owner: Some(owner), why } => Some(format!(
             "the gateway (pid {}) holds the session and does not answer: {why}; `agents gateway attach --restart` replaces it",
             owner.process.pid

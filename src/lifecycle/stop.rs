@@ -79,7 +79,8 @@ fn mark_stopped(target: &Target) -> Result<(), Failure> {
     let Some(registry) = live::registry_of(target) else { return Ok(()) };
     if let (Some(id), Some(generation)) = (&target.manifest.agent_id, &target.manifest.registry_generation_id) {
         let now = clock::now();
-        registry.update(&AgentId::parse(id)?, generation, |record| registry::mark_stopped(record, "operator_stop", now))?;
+        registry
+            .update(&AgentId::parse(id)?, generation, |record| registry::mark_stopped(record, "operator_stop", now))?;
     }
     Ok(())
 }

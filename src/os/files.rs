@@ -300,17 +300,21 @@ pub fn inode(path: &Path) -> Option<u64> {
 ///
 /// Call it while holding the session's lock; a live writer's file would be taken otherwise.
 pub fn sweep_temporaries(folder: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let ours = |name: &str| {
         let Some(stem) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp")) else { return false };
         let Some((document, unique)) = stem.rsplit_once('.') else { return false };
         !document.is_empty() && unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit())
     };
+    sweep_matching(folder, ours)
+}
+
+/// Removes the plain files and sockets of a folder whose names match; returns how many.
+pub fn sweep_matching(folder: &Path, matches: impl Fn(&str) -> bool) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
-        .filter(|entry| {
-            entry.file_name().to_str().is_some_and(ours) && entry.file_type().is_ok_and(|kind| kind.is_file())
-        })
+        .filter(|entry| entry.file_name().to_str().is_some_and(&matches))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()))
         .filter(|entry| fs::remove_file(entry.path()).is_ok())
         .count()
 }

@@ -15,6 +15,24 @@ pub fn tcp_client_uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
         .map(|entry| entry.uid)
 }
 
+/// The process that listens on a TCP port of this machine, and its name; `None` if it is another user's or gone.
+///
+/// Walks every process: only for explaining a refusal.
+pub fn listener(port: u16) -> Option<(u32, String)> {
+    use procfs::{net::TcpState, process::FDTarget};
+    let socket = procfs::net::tcp()
+        .ok()?
+        .into_iter()
+        .find(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)?;
+    let holds = |process: &procfs::process::Process| {
+        process.fd().is_ok_and(|mut all| {
+            all.any(|one| one.is_ok_and(|one| matches!(one.target, FDTarget::Socket(inode) if inode == socket.inode)))
+        })
+    };
+    let holder = procfs::process::all_processes().ok()?.flatten().find(holds)?;
+    Some((u32::try_from(holder.pid).ok()?, holder.stat().ok()?.comm))
+}
+
 /// The user that this process acts as.
 pub fn my_uid() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -1,6 +1,7 @@
 //! The changes we make to a tmux server: sessions, gateway windows, session environment.
 
-use tmux_interface::{KillPane, KillWindow, ListPanes, MoveWindow, NewSession, NewWindow, RespawnPane, SetEnvironment, SetOption,
+use tmux_interface::{
+    KillPane, KillWindow, ListPanes, MoveWindow, NewSession, NewWindow, RespawnPane, SetEnvironment, SetOption,
 };
 
 use super::{

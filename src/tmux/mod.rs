@@ -6,6 +6,7 @@
 //! without anything in between. Callers: `target`, `lifecycle`, `gateway`.
 
 pub mod change;
+pub mod control;
 pub mod inspect;
 pub mod server;
 pub mod version;

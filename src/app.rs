@@ -1,0 +1,18 @@
+//! What a request can reach: handles, and no behaviour.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{api::StatusDocument, telemetry::DiagnosticLog};
+
+/// The handles of one gateway. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The status document, always current: the gateway sends a new one whenever something changed.
+    pub status: watch::Receiver<Arc<StatusDocument>>,
+    /// The random id of this run, sent with every answer.
+    pub instance_id: Arc<str>,
+    /// The opt-in log of requests.
+    pub diagnostics: Arc<DiagnosticLog>,
+}

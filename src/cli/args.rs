@@ -1,0 +1,223 @@
+//! What can be typed. clap types only; no decisions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+/// A gateway for every coding agent that runs in tmux
+#[derive(Debug, Parser)]
+#[command(name = "agents", version, propagate_version = true, max_term_width = 100, subcommand_required = true)]
+#[command(after_help = "Exit status: 0 done, 1 internal, 2 usage, 3 not found, 4 ambiguous, 5 already attached, \
+6 not attached, 7 tmux, 8 refused, 9 unconfirmed, 10 timeout, 11 unauthorized, 12 incompatible.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// Print one JSON document on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Folder of all session files [default: the XDG state directory]
+    #[arg(long, global = true, env = "AGENTS_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) home: Option<PathBuf>,
+    /// tmux server: a socket name, or the path of a socket
+    #[arg(long, global = true, env = "AGENTS_TMUX_SOCKET", value_name = "NAME|PATH")]
+    pub(super) tmux_socket: Option<String>,
+    /// Say more on stderr
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Colour of messages
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// At most one; none inside tmux means the current session.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Which session (at most one; inside tmux the default is the current one)")]
+pub(super) struct Selectors {
+    /// By the agent's name
+    #[arg(long, value_name = "NAME")]
+    pub(super) agent_name: Option<String>,
+    /// By the agent's id
+    #[arg(long, value_name = "ID")]
+    pub(super) agent_id: Option<String>,
+    /// The session that this command runs in
+    #[arg(long)]
+    pub(super) current_session: bool,
+    /// By the exact name of a tmux session
+    #[arg(long, value_name = "SESSION")]
+    pub(super) target_tmux_session: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start an agent in a new tmux session
+    Launch(Launch),
+    /// Adopt a tmux session that already runs an agent
+    Join(Join),
+    /// List the agents of this machine
+    #[command(visible_alias = "ls")]
+    List {
+        /// Stopped agents too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show everything known about one session
+    Show(Selectors),
+    /// Show what the agent's terminal is doing
+    State(Selectors),
+    /// End the gateway, and the agent if it was launched here
+    Stop(Selectors),
+    /// Start a launched agent's program again
+    Relaunch(Selectors),
+    /// Remove the files of sessions that are gone
+    Cleanup {
+        #[command(flatten)]
+        selectors: Selectors,
+        /// Delete what is listed
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The gateway of a session
+    #[command(subcommand)]
+    Gateway(Gateway),
+    /// Look for what is broken, and say what mends it
+    Doctor,
+    /// Show the main job end to end, on a private tmux server
+    Demo {
+        /// Leave the session for exploring
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write man pages
+    Man {
+        /// Folder for the pages
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Launch {
+    /// What to call the agent
+    pub(super) name: String,
+    /// Which agent program it is [default: the program's name]
+    #[arg(long)]
+    pub(super) tool: Option<String>,
+    /// Agent id [default: the MD5 of the name]
+    #[arg(long = "agent-id", value_name = "ID")]
+    pub(super) id: Option<String>,
+    /// Where the agent works [default: here]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) workdir: Option<PathBuf>,
+    /// Name of the tmux session [default: AGENTS-<name>-<milliseconds>]
+    #[arg(long, value_name = "NAME")]
+    pub(super) session_name: Option<String>,
+    /// Attach the gateway at once
+    #[arg(long)]
+    pub(super) gateway_auto_attach: bool,
+    /// Program and arguments [default: the tool]
+    #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
+    pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Join {
+    /// What to call the agent [default: the session's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) agent_name: Option<String>,
+    /// Agent id [default: the MD5 of the name]
+    #[arg(long, value_name = "ID")]
+    pub(super) agent_id: Option<String>,
+    /// Which agent program it is [default: what runs in the foreground]
+    #[arg(long)]
+    pub(super) tool: Option<String>,
+    /// The session [default: the current one]
+    #[arg(long, value_name = "SESSION")]
+    pub(super) target_tmux_session: Option<String>,
+    /// Move the agent's window to index 0 if it stands elsewhere
+    #[arg(long)]
+    pub(super) renumber: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Gateway {
+    /// Start the session's gateway, or report the one that runs
+    Attach {
+        #[command(flatten)]
+        selectors: Selectors,
+        #[command(flatten)]
+        listener: Listener,
+        /// Run as a detached process instead of a tmux window
+        #[arg(long)]
+        background: bool,
+        /// Replace a running gateway
+        #[arg(long)]
+        restart: bool,
+    },
+    /// Show the session's status, live or offline
+    Status {
+        #[command(flatten)]
+        selectors: Selectors,
+        /// Fail with exit status 6 unless a live gateway answers
+        #[arg(long)]
+        require_live: bool,
+    },
+    /// End the session's gateway
+    Detach(Selectors),
+    /// Run the gateway in the foreground of this terminal
+    Run {
+        /// The session root to serve
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        session_root: PathBuf,
+        #[command(flatten)]
+        listener: Listener,
+        /// Socket in the session's run folder on which `attach` waits
+        #[arg(long, hide = true, value_name = "NAME")]
+        ready: Option<String>,
+    },
+    /// Show the gateway's log
+    Logs {
+        #[command(flatten)]
+        selectors: Selectors,
+        /// Keep printing new lines
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the last lines
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "COUNT")]
+        lines: usize,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Listener {
+    /// 127.0.0.1, or 0.0.0.0 with --allow-remote
+    #[arg(long, value_name = "HOST")]
+    pub(super) gateway_host: Option<String>,
+    /// Listen on this port and no other
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) gateway_port: Option<u16>,
+    /// Let other machines connect with the token
+    #[arg(long)]
+    pub(super) allow_remote: bool,
+}

@@ -1,0 +1,33 @@
+//! Words → command → words.
+//!
+//! Owns the grammar (`args`), what the environment says (`setting`), one file per verb (`verbs`), everything
+//! that is printed (`render` for stdout, `report` for stderr) and the exit status. Promises: stdout carries
+//! data and nothing else; with `--json` it is one document; a failure is one `error:` and one `hint:` line.
+//! Caller: `main`.
+
+mod args;
+mod render;
+mod report;
+mod setting;
+mod verbs;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+pub use args::Cli;
+
+/// Runs the command line and returns its exit status.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(&error, wants_json),
+    };
+    let report = report::Reporter::new(&cli.global);
+    match verbs::run(cli, report) {
+        Ok(code) => code,
+        Err(failure) => report.failure(&failure),
+    }
+}

@@ -1,0 +1,105 @@
+//! The only stdout: documents, tables and plain facts.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::report::printable;
+use crate::{
+    api::{Admission, Connectivity, ExecutionMode, GatewayHealth, Recovery, StatusDocument},
+    lifecycle::Entry,
+};
+
+/// One JSON document.
+pub(super) fn json(value: &Value) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    // A reader that went away is no failure of ours.
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// One line as it is.
+pub(super) fn line(text: &str) {
+    drop(writeln!(std::io::stdout(), "{}", printable(text)));
+}
+
+/// Bytes as they are: completion scripts.
+pub(super) fn raw(bytes: &[u8]) {
+    drop(std::io::stdout().write_all(bytes));
+}
+
+/// `name   value` lines, values aligned.
+pub(super) fn facts(rows: &[(&str, String)]) {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in rows {
+        line(&format!("{name:width$}  {value}"));
+    }
+}
+
+/// The status for a person.
+pub(super) fn status(status: &StatusDocument, log: &str) {
+    let gateway = match (status.gateway_health, status.gateway_host, status.gateway_port) {
+        (GatewayHealth::Healthy, Some(host), Some(port)) => {
+            let place = match (&status.gateway_tmux_window_index, &status.gateway_tmux_window_id) {
+                (Some(index), Some(id)) => format!("window {index} ({id})"),
+                _ => "a detached process".to_owned(),
+            };
+            format!("live at http://{host}:{port}, in {place}")
+        }
+        _ => {
+            let mode = match status.execution_mode {
+                ExecutionMode::TmuxAuxiliaryWindow => "a tmux window",
+                ExecutionMode::DetachedProcess => "the default place",
+            };
+            format!("offline (the next one starts in {mode})")
+        }
+    };
+    let agent = match status.managed_agent_connectivity {
+        Connectivity::Connected => format!("connected, process number {}", status.managed_agent_instance_epoch),
+        Connectivity::Unavailable if status.gateway_health == GatewayHealth::NotAttached => {
+            "unknown: no gateway watches it".to_owned()
+        }
+        Connectivity::Unavailable => "gone: its pane or program has ended".to_owned(),
+    };
+    let admission = match (status.request_admission, status.managed_agent_recovery) {
+        (Admission::Open, _) => "open".to_owned(),
+        (Admission::BlockedReconciliation, _) | (_, Recovery::ReconciliationRequired) => {
+            "blocked: rows of an earlier agent wait for a decision".to_owned()
+        }
+        (Admission::BlockedUnavailable, _) => "closed".to_owned(),
+    };
+    facts(&[
+        ("session", status.tmux_session_name.clone()),
+        ("gateway", gateway),
+        ("agent", agent),
+        ("requests", format!("{admission}, {} waiting", status.queue_depth)),
+        ("log", log.to_owned()),
+    ]);
+}
+
+/// The table of agents.
+pub(super) fn list(entries: &[Entry]) {
+    let rows: Vec<[String; 6]> = entries
+        .iter()
+        .map(|entry| {
+            let record = &entry.record;
+            let session = record.terminal.current_session_name.as_deref().unwrap_or(&record.terminal.last_session_name);
+            [
+                record.agent_name.clone(),
+                entry.agent.to_owned(),
+                entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
+                record.identity.tool.clone(),
+                session.to_owned(),
+                record.agent_id.clone(),
+            ]
+        })
+        .collect();
+    let head = ["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"].map(str::to_owned);
+    let all: Vec<&[String; 6]> = std::iter::once(&head).chain(&rows).collect();
+    let width = |column: usize| all.iter().map(|row| printable(&row[column]).chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    for row in all {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", printable(cell))).collect();
+        line(cells.join("  ").trim_end());
+    }
+}

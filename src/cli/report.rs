@@ -1,0 +1,104 @@
+//! The only stderr: failures, notes, and the exit status that goes with them.
+
+#![expect(clippy::print_stderr, reason = "this is where stderr is written")]
+#![expect(clippy::print_stdout, reason = "with --json a failure is the one document on stdout")]
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::error::ErrorKind;
+use serde_json::json;
+
+use super::args::{Color, Global};
+use crate::model::{ErrorCode, Failure};
+
+/// Writes what is not data.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reporter {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    color: bool,
+}
+
+impl Reporter {
+    pub(super) fn new(global: &Global) -> Self {
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, color }
+    }
+
+    /// Is stdout to carry one JSON document?
+    pub(super) fn wants_json(self) -> bool {
+        self.json
+    }
+
+    /// Should the gateway log more?
+    pub(super) fn is_verbose(self) -> bool {
+        self.verbose
+    }
+
+    /// Something worth knowing that is not the answer.
+    pub(super) fn note(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{} {}", self.paint("note:", "36"), printable(text));
+        }
+    }
+
+    /// Something worth knowing for who asked to hear more.
+    pub(super) fn detail(self, text: &str) {
+        if self.verbose {
+            self.note(text);
+        }
+    }
+
+    /// One `error:` and one `hint:` line, or one JSON document; and the exit status.
+    pub(super) fn failure(self, failure: &Failure) -> ExitCode {
+        if self.json {
+            let error = json!({ "code": failure.code.name(), "message": failure.message, "hint": failure.hint });
+            println!("{}", json!({ "error": error }));
+        } else {
+            eprintln!("{} {}", self.paint("error:", "1;31"), printable(&failure.message));
+            eprintln!("{} {}", self.paint("hint:", "1;33"), printable(&failure.hint));
+        }
+        ExitCode::from(failure.code.exit_status())
+    }
+
+    fn paint(self, text: &str, code: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Names and paths may carry terminal escapes; an operator's terminal does not get them.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// What clap refused, in the same form as every other failure. Help and version are answers.
+pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        print!("{error}");
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs.next().unwrap_or_default();
+    let message: Vec<&str> = first.trim_start_matches("error: ").lines().map(str::trim).collect();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let help =
+        text.lines().find_map(|line| line.strip_prefix("Usage: ")).map(|usage| format!("usage: {}", usage.trim()));
+    let missing =
+        matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand);
+    let message = if missing { "a command is needed".to_owned() } else { message.join(" ") };
+    let hint = tip.map(str::to_owned).or(help).unwrap_or_else(|| "`agents --help` lists the commands".to_owned());
+    let hint = if missing { "`agents --help` lists the commands".to_owned() } else { hint };
+    let reporter = Reporter { json, quiet: false, verbose: false, color: io::stderr().is_terminal() };
+    reporter.failure(&Failure::new(ErrorCode::Usage, message, hint))
+}

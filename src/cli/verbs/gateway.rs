@@ -1,0 +1,124 @@
+//! `agents gateway attach|status|detach|run|logs`.
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use serde_json::json;
+
+use super::logs;
+use crate::{
+    api::StatusDocument,
+    cli::{
+        args::{Gateway, Listener, Selectors},
+        render,
+        report::Reporter,
+        setting,
+    },
+    gateway,
+    lifecycle::{self, AttachOptions, Live},
+    model::{ErrorCode, Failure},
+    session::SessionRoot,
+    target::Context,
+};
+
+pub(super) fn run(context: &Context, words: Gateway, report: Reporter) -> Result<ExitCode, Failure> {
+    match words {
+        Gateway::Attach { selectors, listener, background, restart } => {
+            attach(context, &selectors, &listener, background, restart, report)
+        }
+        Gateway::Status { selectors, require_live } => status(context, &selectors, require_live, report),
+        Gateway::Detach(selectors) => detach(context, &selectors, report),
+        Gateway::Run { session_root, listener, ready } => {
+            let root = SessionRoot::at(setting::absolute(&session_root)?);
+            serve(context, root, &listener, ready, report)
+        }
+        Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
+    }
+}
+
+fn attach(
+    context: &Context,
+    selectors: &Selectors,
+    listener: &Listener,
+    background: bool,
+    restart: bool,
+    report: Reporter,
+) -> Result<ExitCode, Failure> {
+    let (host, port) = setting::listener(listener)?;
+    let target = setting::resolve(context, selectors)?;
+    setting::refuse_own_window(context, &target)?;
+    let options = AttachOptions { background, host, port, restart, allow_remote: listener.allow_remote };
+    let attached = lifecycle::attach(&target, &options)?;
+    print_status(&attached.status, &target.root, report);
+    if attached.reused {
+        report.note("the gateway was running already");
+    }
+    attached.notes.iter().for_each(|note| report.note(note));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(context: &Context, selectors: &Selectors, require_live: bool, report: Reporter) -> Result<ExitCode, Failure> {
+    let target = setting::resolve(context, selectors)?;
+    let reading = lifecycle::status(&target)?;
+    let live = matches!(reading.live, Live::Answering { .. });
+    if require_live && !live {
+        let why = reading.notes.first().map_or_else(|| "no gateway is attached".to_owned(), Clone::clone);
+        return Err(Failure::new(
+            ErrorCode::NotAttached,
+            format!("no live gateway answers for agent `{}`: {why}", target.label()),
+            "`agents gateway attach` starts one",
+        ));
+    }
+    print_status(&reading.status, &target.root, report);
+    reading.notes.iter().for_each(|note| report.note(note));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn detach(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+    let target = setting::resolve(context, selectors)?;
+    setting::refuse_own_window(context, &target)?;
+    let detached = lifecycle::detach(&target)?;
+    print_status(&detached.status, &target.root, report);
+    detached.notes.iter().for_each(|note| report.note(note));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With `--json` the contract's document and nothing more.
+fn print_status(status: &StatusDocument, root: &SessionRoot, report: Reporter) {
+    if report.wants_json() {
+        render::json(&json!(status));
+    } else {
+        render::status(status, &root.log().to_string_lossy());
+    }
+}
+
+fn serve(
+    context: &Context,
+    root: SessionRoot,
+    listener: &Listener,
+    ready: Option<String>,
+    report: Reporter,
+) -> Result<ExitCode, Failure> {
+    // A gateway that `attach` started got its listener in words; its environment is the tmux server's.
+    let (host, port) = if ready.is_some() {
+        let flags_only = listener.gateway_host.as_deref().and_then(crate::api::Host::parse);
+        (flags_only, listener.gateway_port)
+    } else {
+        setting::listener(listener)?
+    };
+    let config = gateway::Config {
+        context: context.clone(),
+        root,
+        host,
+        port,
+        allow_remote: listener.allow_remote,
+        ready,
+        verbose: report.is_verbose(),
+    };
+    // The log is shown where a person may look: in the window, not in a pipe or a file.
+    let window: Option<Box<dyn io::Write + Send>> =
+        if io::stdout().is_terminal() { Some(Box::new(io::stdout())) } else { None };
+    gateway::run(&config, window).map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,44 @@
+//! One file per verb: typed words in, a call to the room that does it, words out.
+
+mod cleanup;
+mod demo;
+mod doctor;
+mod gateway;
+mod join;
+mod launch;
+mod list;
+mod logs;
+mod pages;
+mod relaunch;
+mod show;
+mod state;
+mod stop;
+
+use std::process::ExitCode;
+
+use super::{
+    args::{Cli, Command},
+    report::Reporter,
+    setting,
+};
+use crate::model::Failure;
+
+/// Runs one command.
+pub(super) fn run(cli: Cli, report: Reporter) -> Result<ExitCode, Failure> {
+    let context = || setting::context(&cli.global);
+    match cli.command {
+        Command::Launch(words) => launch::run(&context()?, &words, report),
+        Command::Join(words) => join::run(&context()?, &words, report),
+        Command::List { all } => Ok(list::run(&context()?, all, report)),
+        Command::Show(selectors) => show::run(&context()?, &selectors, report),
+        Command::State(selectors) => state::run(&context()?, &selectors, report),
+        Command::Stop(selectors) => stop::run(&context()?, &selectors, report),
+        Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
+        Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
+        Command::Gateway(words) => gateway::run(&context()?, words, report),
+        Command::Doctor => Ok(doctor::run(&context()?, report)),
+        Command::Demo { keep } => demo::run(keep, report),
+        Command::Completions { shell } => Ok(pages::completions(shell, report)),
+        Command::Man { dir } => pages::man(&dir, report),
+    }
+}

@@ -1,0 +1,373 @@
+//! The gateway's life: boot, announce, serve until something ends it, take everything back.
+
+use std::{io::Write, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    board::{Board, Facts},
+    boot::{self, Config, Started},
+    guard::{self, Tampering},
+    place::Seat,
+    publish::Publisher,
+    signals::Signals,
+    tasks::Tasks,
+    watch::{self as session_watch, Sight, Subject, View},
+};
+use crate::{
+    api::{DiagnosticLogging, Place, Readiness},
+    app::App,
+    http::{
+        router,
+        serve::{self, Limits, Listener},
+    },
+    model::{Failure, LEASE},
+    os::{clock, program, rendezvous::Meeting},
+    store::Store,
+    target::{self, Target},
+    telemetry::{self, DiagnosticLog, WindowMirror},
+    tmux::{Commands, change},
+};
+
+/// How long running requests may take to finish at the end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs the gateway until it is asked to end or its session is gone.
+///
+/// `window` is where its log is shown as well; `None` shows it nowhere.
+///
+/// # Errors
+/// Why it could not start, or what made it give up. A waiting `attach` was told the same.
+pub fn run(config: &Config, window: Option<Box<dyn Write + Send>>) -> Result<(), Failure> {
+    let mut meeting = match &config.ready {
+        Some(name) => Some(
+            Meeting::join(&config.root.run(), name)
+                .map_err(|error| Failure::internal(format!("the attach that started this gateway is gone: {error}")))?,
+        ),
+        None => None,
+    };
+    let outcome = started(config, window, meeting.as_mut());
+    if let (Err(failure), Some(meeting)) = (&outcome, &mut meeting) {
+        let words = Readiness::Failed {
+            code: failure.code.name().to_owned(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+        };
+        // The parent may have given up; then the log has the reason.
+        drop(meeting.say(&serde_json::to_string(&words).unwrap_or_default()));
+    }
+    outcome
+}
+
+fn started(
+    config: &Config,
+    window: Option<Box<dyn Write + Send>>,
+    mut meeting: Option<&mut Meeting>,
+) -> Result<(), Failure> {
+    let told = meeting.as_mut().map(|meeting| hear_place(meeting)).transpose()?;
+    let window = window.filter(|_| told != Some(Place::Detached));
+    if told == Some(Place::Detached) {
+        program::become_session_leader();
+    }
+    let mirror = window.and_then(|window| WindowMirror::start(window).ok());
+    let _log = telemetry::init(&config.root.log(), mirror, config.verbose);
+    let target = boot::find(config)?;
+    let seat = match told {
+        Some(place) => Seat::told(place)?,
+        None => Seat::found(&target, config.context.inside.as_ref())?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // For the rare tmux call beside the control client; the thread goes away again.
+        .max_blocking_threads(2)
+        .thread_keep_alive(Duration::from_millis(100))
+        .build()
+        .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let lived = live(config, seat, &target, meeting).await;
+        if let Err(failure) = &lived {
+            tracing::error!("{failure}");
+        }
+        lived
+    })
+}
+
+fn hear_place(meeting: &mut Meeting) -> Result<Place, Failure> {
+    let line = meeting
+        .hear(Duration::from_secs(5))
+        .map_err(|error| Failure::internal(format!("the attach that started this gateway fell silent: {error}")))?;
+    serde_json::from_str(&line).map_err(|error| Failure::internal(format!("unreadable place: {error}")))
+}
+
+/// Why the gateway ends.
+#[derive(Debug)]
+enum End {
+    Asked(&'static str),
+    Lost(String),
+    LockLost,
+    Failed(String),
+}
+
+async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut Meeting>) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::internal(format!("no signal handlers: {error}")))?;
+    let started = boot::boot(config, seat, target).await?;
+    let mut gateway = Gateway::start(config, started);
+    gateway.announce()?;
+    if let Some(meeting) = meeting {
+        let words = Readiness::Ready { notes: gateway.notes.clone() };
+        let words = serde_json::to_string(&words).unwrap_or_default();
+        if let Err(error) = meeting.say(&words) {
+            tracing::warn!(%error, "the attach that started this gateway is gone; it goes on without");
+        }
+    }
+    let end = gateway.serve(&mut signals).await;
+    tokio::select! {
+        ended = gateway.stop(end) => ended,
+        second = signals.asked_to_end() => {
+            tracing::warn!(signal = second, "asked a second time; ending at once");
+            Ok(())
+        }
+    }
+}
+
+/// The running parts.
+struct Gateway {
+    config: Config,
+    tasks: Tasks,
+    board: Arc<Board>,
+    publisher: Publisher,
+    store: Store,
+    store_thread: std::thread::JoinHandle<()>,
+    generation: u64,
+    subject: watch::Sender<Subject>,
+    sights: mpsc::Receiver<Sight>,
+    tampering: mpsc::Receiver<Tampering>,
+    notes: Vec<String>,
+}
+
+impl Gateway {
+    fn start(config: &Config, started: Started) -> Self {
+        let Started {
+            lock,
+            store,
+            store_thread,
+            board,
+            publisher,
+            subject,
+            tcp,
+            unix,
+            access,
+            desired,
+            generation,
+            notes,
+        } = started;
+        let logging = desired.desired_diagnostic_logging.unwrap_or(DiagnosticLogging::default());
+        let folder = config.root.diagnostic_log();
+        let diagnostics = DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging);
+        let app = App {
+            status: board.subscribe(),
+            instance_id: publisher.owner.instance_id.as_str().into(),
+            diagnostics: Arc::new(diagnostics),
+        };
+        let handler = router::handler(app, access);
+        let mut tasks = Tasks::new();
+        let http = handler.clone();
+        tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), http, Limits::default(), stop));
+        if let Some(unix) = unix {
+            tasks.start("http on the Unix socket", |stop| {
+                serve::serve(Listener::Unix(unix), handler, Limits::default(), stop)
+            });
+        }
+        let subject = watch::Sender::new(subject);
+        let (seen, sights) = mpsc::channel(16);
+        let watched = subject.subscribe();
+        tasks.start("session watch", |stop| session_watch::watch(watched, seen, stop));
+        let (found, tampering) = mpsc::channel(16);
+        let (root, guarded) = (config.root.clone(), board.clone());
+        tasks.start("file guard", |stop| guard::guard(root, lock, guarded, found, stop));
+        let (beating, beaten) = (publisher.clone(), board.clone());
+        tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
+        Self {
+            config: config.clone(),
+            tasks,
+            board,
+            publisher,
+            store,
+            store_thread,
+            generation,
+            subject,
+            sights,
+            tampering,
+            notes,
+        }
+    }
+
+    fn announce(&self) -> Result<(), Failure> {
+        let facts = self.board.facts();
+        self.publisher.announce(&facts, clock::now())?;
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
+        tracing::info!(
+            host = %facts.host,
+            port = facts.port,
+            attach_identity = facts.attach.attach_identity,
+            pid = self.publisher.owner.process.pid,
+            epoch = facts.epoch,
+            "gateway started"
+        );
+        Ok(())
+    }
+
+    /// Serves until something ends it.
+    async fn serve(&mut self, signals: &mut Signals) -> End {
+        loop {
+            tokio::select! {
+                signal = signals.asked_to_end() => return End::Asked(signal),
+                Some(sight) = self.sights.recv() => match sight {
+                    Sight::Lost(why) => return End::Lost(why),
+                    Sight::Seen(view) => self.saw(view).await,
+                },
+                Some(event) = self.tampering.recv() => match event {
+                    Tampering::LockLost => return End::LockLost,
+                    Tampering::Withdrawn => self.publish_again(),
+                    Tampering::SurfaceChanged => self.follow_surface(),
+                },
+                why = self.tasks.unexpected_end() => return End::Failed(why),
+            }
+        }
+    }
+
+    /// Takes in a new view of the session.
+    async fn saw(&mut self, view: View) {
+        let before = self.board.facts();
+        if before.view == view {
+            return;
+        }
+        let mut facts = Facts { view: view.clone(), ..before.clone() };
+        if view.agent != before.view.agent {
+            self.agent_changed(&before, &mut facts).await;
+        }
+        if view.session_name != facts.attach.tmux_session_name && !view.session_name.is_empty() {
+            tracing::info!(
+                from = facts.attach.tmux_session_name,
+                to = view.session_name,
+                "the tmux session was renamed"
+            );
+            if let Err(failure) = self.publisher.renamed(&mut facts, &view.session_name) {
+                tracing::warn!(%failure, "the new name could not be written everywhere");
+            }
+        }
+        self.own_window_moved(&view, &mut facts);
+        let moved = facts.seat != before.seat || facts.epoch != before.epoch;
+        if moved && let Err(failure) = self.publisher.write_files(&facts) {
+            tracing::warn!(%failure, "the live record could not be written");
+        }
+        self.board.update(|current| *current = facts);
+    }
+
+    async fn agent_changed(&self, before: &Facts, facts: &mut Facts) {
+        match (&before.view.agent, &facts.view.agent) {
+            (_, Some(agent)) => match self.store.epoch_of(agent.clone(), clock::now()).await {
+                Ok(epoch) => {
+                    if epoch != before.epoch {
+                        tracing::info!(pane = agent.pane_id, pid = agent.process.pid, epoch, "another agent process");
+                    }
+                    facts.epoch = epoch;
+                }
+                Err(error) => tracing::warn!(%error, "the new agent process could not be recorded"),
+            },
+            (Some(agent), None) => {
+                tracing::warn!(pane = agent.pane_id, pid = agent.process.pid, "the agent's process is gone");
+            }
+            (None, None) => {}
+        }
+        match self.store.depth(facts.epoch).await {
+            Ok(depth) => facts.depth = depth,
+            Err(error) => tracing::warn!(%error, "the queue could not be counted"),
+        }
+    }
+
+    /// Our window may be renumbered; at index 0, which is the agent's, it does not stay.
+    fn own_window_moved(&self, view: &View, facts: &mut Facts) {
+        let (Some(index), Some(window)) = (view.own_index, &mut facts.seat.window) else { return };
+        if index == 0 {
+            let Ok(id) = window.window_id.parse() else { return };
+            let moved = change::move_window(Commands::new(), id, self.publisher.session, view.free_index);
+            tracing::warn!(to = view.free_index, "our window came to index 0, which is the agent's; moving it");
+            if let Err(error) = self.publisher.server.run(&moved) {
+                tracing::warn!(%error, "our window could not be moved");
+            }
+            return;
+        }
+        window.window_index = index.to_string();
+    }
+
+    /// Somebody found us unresponsive and took our binding back; we hold the lock, so it is ours again.
+    fn publish_again(&self) {
+        tracing::warn!("the live binding was withdrawn while this gateway was unresponsive; publishing it again");
+        self.board.write();
+        let facts = self.board.facts();
+        let published = self.publisher.write_files(&facts).and_then(|()| self.publisher.announce(&facts, clock::now()));
+        if let Err(failure) = published {
+            tracing::error!(%failure, "could not publish again");
+        }
+    }
+
+    /// The agent was launched again, perhaps in another pane.
+    fn follow_surface(&self) {
+        let target = match target::of_root(&self.config.context, &self.config.root) {
+            Ok(target) if target.session.is_ok() => target,
+            Ok(_) => return,
+            Err(failure) => {
+                tracing::warn!(%failure, "the changed surface could not be read");
+                return;
+            }
+        };
+        if let Ok(next) = boot::subject(&target, &self.board.facts().seat) {
+            self.subject.send_if_modified(|current| {
+                let changed = *current != next;
+                *current = next;
+                changed
+            });
+        }
+    }
+
+    /// Ends in order. What a lost lock may belong to a newcomer by now is left alone.
+    async fn stop(self, end: End) -> Result<(), Failure> {
+        let result = match &end {
+            End::Asked(signal) => {
+                tracing::info!(reason = signal, "gateway stopping");
+                Ok(())
+            }
+            End::Lost(why) => {
+                tracing::info!(reason = why, "gateway stopping");
+                Ok(())
+            }
+            End::LockLost => Err(Failure::internal("the lock file was removed or replaced; this gateway gives up")),
+            End::Failed(why) => Err(Failure::internal(why.clone())),
+        };
+        self.tasks.end(DRAIN).await;
+        if !matches!(end, End::LockLost) {
+            self.publisher.withdraw(!matches!(end, End::Lost(_)));
+        }
+        if let Err(error) = self.store.end_run(self.generation, clock::now()).await {
+            tracing::warn!(%error, "the end of this run could not be recorded");
+        }
+        drop(self.store);
+        if self.store_thread.join().is_err() {
+            tracing::error!("the store's thread had failed");
+        }
+        tracing::info!("gateway stopped");
+        result
+    }
+}
+
+async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LEASE / 4) => publisher.renew_lease(&board.facts()),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What the gateway knows of its session: one control client, no polling.
+//!
+//! tmux tells when something changed (notices, subscriptions); the answer to "what is it now" is then asked
+//! once, over the same connection. When the client is lost it is opened again with growing pauses; when the
+//! session is gone, the watch ends and says so.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    model::{PaneId, TmuxSessionId},
+    os::process,
+    store::AgentProcess,
+    tmux::{
+        PaneFacts, Server, SessionTarget, TmuxError,
+        control::{self, Control, ControlError, Notice, Notices},
+        inspect,
+    },
+};
+
+/// The session as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct View {
+    /// The agent's process, while its pane lives.
+    pub(super) agent: Option<AgentProcess>,
+    /// The pane is in no mode and its input is on.
+    pub(super) takes_input: bool,
+    /// The session's name now.
+    pub(super) session_name: String,
+    /// Where the gateway's own window stands now.
+    pub(super) own_index: Option<u32>,
+    /// Free window indexes start here; for moving our window off index 0.
+    pub(super) free_index: u32,
+}
+
+/// What is watched. The agent's pane changes when the agent is launched again in a new window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    pub(super) server: Server,
+    pub(super) session: TmuxSessionId,
+    pub(super) server_pid: u32,
+    pub(super) agent: PaneId,
+    pub(super) own: Option<PaneId>,
+}
+
+/// What the watch tells the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// The session looks like this.
+    Seen(View),
+    /// The session is gone for good, in words.
+    Lost(String),
+}
+
+/// Looks once, with a tmux process of its own.
+pub(super) fn look(subject: &Subject) -> Result<View, TmuxError> {
+    let facts = inspect::session(&subject.server, &SessionTarget::Id(subject.session))?;
+    if facts.server_pid != subject.server_pid {
+        return Err(TmuxError::NoServer { socket: subject.server.socket().to_owned() });
+    }
+    Ok(view(subject, facts.session_name.clone(), &facts.panes))
+}
+
+fn view(subject: &Subject, session_name: String, panes: &[PaneFacts]) -> View {
+    let pane = panes.iter().find(|pane| pane.pane_id == subject.agent && !pane.dead);
+    let agent = pane.and_then(|pane| {
+        let process = process::identify(pane.pid)?;
+        Some(AgentProcess { pane_id: pane.pane_id.to_string(), process })
+    });
+    let own = panes.iter().find(|pane| Some(pane.pane_id) == subject.own);
+    let taken: Vec<u32> = panes.iter().map(|pane| pane.window_index).collect();
+    View {
+        takes_input: agent.is_some() && pane.is_some_and(|pane| !pane.in_mode && !pane.input_off),
+        agent,
+        session_name,
+        own_index: own.map(|pane| pane.window_index),
+        free_index: (1..=u32::MAX).find(|index| !taken.contains(index)).unwrap_or(1),
+    }
+}
+
+/// Watches until told to stop or the session is lost.
+pub(super) async fn watch(
+    mut subject: watch::Receiver<Subject>,
+    sights: mpsc::Sender<Sight>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut pause = Pause::default();
+    loop {
+        let now = subject.borrow_and_update().clone();
+        let ended = tokio::select! {
+            ended = connected(now.clone(), &mut subject, &sights, &mut pause) => ended,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        if let Ended::Again = ended {
+            continue;
+        }
+        // The connection is lost: is the session?
+        if let Some(why) = lost(now).await {
+            // Nobody listening means that the gateway is ending already.
+            drop(sights.send(Sight::Lost(why)).await);
+            drop(stop.wait_for(|stop| *stop).await);
+            return;
+        }
+        tracing::warn!(retry_ms = pause.next_millis(), "lost the tmux control client; opening another");
+        tokio::select! {
+            () = pause.wait() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+enum Ended {
+    /// The connection is gone.
+    Disconnected,
+    /// Another pane is to be watched.
+    Again,
+}
+
+/// Pauses between attempts: 0.1 s doubling to 5 s, each with some randomness so that many gateways spread out.
+#[derive(Debug, Default)]
+struct Pause {
+    failures: u32,
+}
+
+impl Pause {
+    fn next_millis(&self) -> u64 {
+        (100_u64 << self.failures.min(6)).min(5_000)
+    }
+
+    async fn wait(&mut self) {
+        let base = self.next_millis();
+        let spread = u64::from(std::process::id()) * 7919 % (base / 4 + 1);
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(Duration::from_millis(base + spread)).await;
+    }
+}
+
+/// One life of a control client.
+async fn connected(
+    subject: Subject,
+    subjects: &mut watch::Receiver<Subject>,
+    sights: &mpsc::Sender<Sight>,
+    pause: &mut Pause,
+) -> Ended {
+    let opened = control::open(subject.server.control_command(&format!("{}:", subject.session)));
+    let (control, mut notices, driver) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::warn!(%error, "could not start a tmux control client");
+            return Ended::Disconnected;
+        }
+    };
+    let conversation = async {
+        let Ok(()) = subscribe(&control, &subject).await else { return Ended::Disconnected };
+        loop {
+            match ask(&control, &subject).await {
+                Ok(seen) => {
+                    pause.failures = 0;
+                    if sights.send(Sight::Seen(seen)).await.is_err() {
+                        return Ended::Disconnected;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the control client gave no answer");
+                    return Ended::Disconnected;
+                }
+            }
+            tokio::select! {
+                more = next_change(&mut notices) => if !more { return Ended::Disconnected },
+                _ = subjects.changed() => return Ended::Again,
+            }
+        }
+    };
+    // The driver drains the client whatever the conversation waits for.
+    let mut driver = std::pin::pin!(driver.run());
+    let ended = tokio::select! {
+        ended = conversation => ended,
+        closed = &mut driver => {
+            tracing::debug!(?closed, "the tmux control client has ended");
+            return Ended::Disconnected;
+        }
+    };
+    control.close();
+    driver.await;
+    ended
+}
+
+/// Waits for news that may change the view, and takes all that have come with it; `false` when the client is gone.
+async fn next_change(notices: &mut Notices) -> bool {
+    loop {
+        match notices.next().await {
+            None | Some(Notice::Exit { .. }) => return false,
+            Some(notice) if matters(&notice) => return true,
+            Some(_) => {}
+        }
+        if notices.take_lag() > 0 {
+            return true;
+        }
+    }
+}
+
+fn matters(notice: &Notice) -> bool {
+    match notice {
+        Notice::Subscription { .. }
+        | Notice::WindowAdded(_)
+        | Notice::WindowClosed(_)
+        | Notice::SessionRenamed { .. }
+        | Notice::SessionChanged { .. }
+        | Notice::LayoutChanged(_) => true,
+        // tmux 3.3 tells of a moved or linked window in words that newer versions may change.
+        Notice::Other { line, .. } => line.starts_with(b"%unlinked-window") || line.starts_with(b"%session-window"),
+        _ => false,
+    }
+}
+
+/// tmux checks subscriptions once a second and speaks only when the value changed.
+async fn subscribe(control: &Control, subject: &Subject) -> Result<(), ControlError> {
+    let agent = format!(
+        "refresh-client -B 'agent:{}:#{{pane_pid}} #{{pane_dead}} #{{pane_in_mode}} #{{pane_input_off}} #{{window_index}}'",
+        subject.agent
+    );
+    control.ask(&agent).await?;
+    if let Some(own) = subject.own {
+        control.ask(&format!("refresh-client -B 'own:{own}:#{{window_index}}'")).await?;
+    }
+    Ok(())
+}
+
+async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError> {
+    let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
+    let rows = control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::PANE_FORMAT)).await?;
+    let mut printed = rows.join(&b'\n');
+    printed.push(b'\n');
+    let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;
+    let name = name.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
+    Ok(view(subject, name, &panes))
+}
+
+/// Why the session is gone; `None` while it is there, or while nobody can tell.
+async fn lost(subject: Subject) -> Option<String> {
+    let subject = Arc::new(subject);
+    let asked = tokio::task::spawn_blocking(move || look(&subject)).await;
+    match asked {
+        Ok(Err(TmuxError::NoTarget { .. })) => Some("the tmux session was closed".to_owned()),
+        Ok(Err(TmuxError::NoServer { .. })) => Some("the tmux server has ended".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,121 @@
+//! Every route in one list, and the way of a request from the parsed head to its answer.
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    http::{HeaderValue, Request, Response, StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use hyper::body::Incoming;
+use serde_json::{Map, Value, json};
+use tower_service::Service;
+
+use super::{
+    access::{Access, Denied},
+    routes,
+    serve::Connection,
+};
+use crate::{api::INSTANCE_HEADER, app::App, os::clock, telemetry::DiagnosticLevel};
+
+/// The routes.
+fn routes(app: App) -> Router {
+    Router::new()
+        // for everybody on this machine
+        .route("/health", get(routes::health::show))
+        // for the operator and the operator's programs
+        .route("/v1/status", get(routes::status::show))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
+}
+
+async fn not_found() -> Response<Body> {
+    detail(StatusCode::NOT_FOUND, "Not Found")
+}
+
+async fn method_not_allowed() -> Response<Body> {
+    detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// The contract's body of a refusal (section 4.0).
+fn detail(status: StatusCode, text: &str) -> Response<Body> {
+    (status, Json(json!({ "detail": text }))).into_response()
+}
+
+/// The handler of every connection: access first, then the routes, then the headers of every answer.
+pub fn handler(
+    app: App,
+    access: Access,
+) -> impl Fn(Request<Incoming>, Arc<Connection>) -> HandlerFuture + Clone + Send + Sync + 'static {
+    let router = routes(app.clone());
+    let access = Arc::new(access);
+    let instance = HeaderValue::from_str(&app.instance_id).unwrap_or(HeaderValue::from_static("unknown"));
+    move |request, connection| {
+        let (app, access, router, instance) = (app.clone(), access.clone(), router.clone(), instance.clone());
+        Box::pin(async move {
+            let begun = begin();
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let mut response = match access.check(&request, &connection) {
+                Ok(()) => answer(router, request).await,
+                Err(denied) => refuse(&denied),
+            };
+            mark(&mut response, instance);
+            record(&app, begun, method.as_str(), &path, response.status());
+            response
+        })
+    }
+}
+
+/// What [`handler`] returns for each request.
+pub type HandlerFuture = std::pin::Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+async fn answer(mut router: Router, request: Request<Incoming>) -> Response<Body> {
+    match router.call(request.map(Body::new)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn refuse(denied: &Denied) -> Response<Body> {
+    let status = StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut response = detail(status, denied.reason);
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Headers that every answer carries.
+fn mark(response: &mut Response<Body>, instance: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(INSTANCE_HEADER, instance);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long a request takes")]
+fn begin() -> Instant {
+    Instant::now()
+}
+
+fn record(app: &App, begun: Instant, method: &str, path: &str, status: StatusCode) {
+    let mut fields = Map::new();
+    fields.insert("method".to_owned(), json!(method));
+    fields.insert("path".to_owned(), json!(path));
+    fields.insert("status_code".to_owned(), json!(status.as_u16()));
+    fields
+        .insert("duration_ms".to_owned(), Value::from(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)));
+    let (level, event) = if status.is_server_error() {
+        (DiagnosticLevel::Error, "gateway.http_request_failed")
+    } else {
+        (DiagnosticLevel::Info, "gateway.http_request_completed")
+    };
+    app.diagnostics.record(clock::now(), level, event, fields);
+}
