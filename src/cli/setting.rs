@@ -12,21 +12,12 @@ use crate::{
     os::peer,
     session::{Home, SessionEnvironment, Variable},
     target::{self, Context, Inside, Selector, Target, Typed},
-    tmux::Server,
 };
 
 /// Builds the context of this command.
 pub(super) fn context(global: &Global) -> Result<Context, Failure> {
-    let inside = inside();
     let named = global.tmux_socket.as_deref().map(socket_path).transpose()?;
-    let server = match (&named, &inside) {
-        (Some(path), _) => Server::at(path),
-        (None, Some(inside)) => inside.server.clone(),
-        (None, None) => Server::at(sockets_folder().join("default")),
-    };
-    // A server that was named and is not the one around us: then we are not inside it.
-    let inside = inside.filter(|inside| inside.server == server);
-    Ok(Context { home: home(global)?, server, server_was_named: named.is_some(), inside })
+    Ok(Context::new(home(global)?, named, inside(), sockets_folder().join("default")))
 }
 
 fn home(global: &Global) -> Result<Home, Failure> {
@@ -76,7 +67,7 @@ fn inside() -> Option<Inside> {
     let tmux = env::var("TMUX").ok()?;
     let socket = tmux.rsplitn(3, ',').nth(2).filter(|socket| !socket.is_empty())?.to_owned();
     let pane = env::var("TMUX_PANE").ok()?.parse().ok()?;
-    Some(Inside { server: Server::at(socket), pane })
+    Some(Inside::new(socket, pane))
 }
 
 /// The target that the selectors mean.

@@ -36,7 +36,27 @@ pub struct Context {
     pub inside: Option<Inside>,
 }
 
+impl Inside {
+    /// The pane on the server behind this socket.
+    pub fn new(socket: impl Into<PathBuf>, pane: PaneId) -> Self {
+        Self { server: Server::at(socket), pane }
+    }
+}
+
 impl Context {
+    /// Where to look. `named` is the socket that the operator named, `default` the one that tmux would use.
+    pub fn new(home: Home, named: Option<PathBuf>, inside: Option<Inside>, default: PathBuf) -> Self {
+        let server_was_named = named.is_some();
+        let server = match (named, &inside) {
+            (Some(socket), _) => Server::at(socket),
+            (None, Some(inside)) => inside.server.clone(),
+            (None, None) => Server::at(default),
+        };
+        // A server that was named and is not the one around us: then we are not inside it.
+        let inside = inside.filter(|inside| inside.server == server);
+        Self { home, server, server_was_named, inside }
+    }
+
     /// The registry of this home.
     pub fn registry(&self) -> Registry {
         Registry::at(self.home.registry())

@@ -1,0 +1,57 @@
+//! The main job, as an operator does it.
+
+use serde_json::json;
+
+use crate::support::{World, eventually, get};
+
+#[test]
+fn a_session_gets_its_gateway_and_gives_it_back() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    assert_eq!(agent.file("gateway/state.json")["gateway_health"], "not_attached");
+    assert_eq!(world.windows(&agent.session), ["0 agent"]);
+
+    let live = world.attach(&agent);
+    assert_eq!(live["gateway_health"], "healthy");
+    assert_eq!(live["managed_agent_connectivity"], "connected");
+    assert_eq!(live["gateway_tmux_window_index"], "1");
+    assert_eq!(world.windows(&agent.session), ["0 agent", "1 gateway"]);
+    assert_eq!(world.live_variables(&agent.session).len(), 8);
+    assert_eq!(world.status(&agent), live);
+
+    let port = u16::try_from(live["gateway_port"].as_u64().unwrap()).unwrap();
+    let health = get(port, "/health", "");
+    assert_eq!((health.status, health.body.as_str()), (200, r#"{"protocol_version":"v1","status":"ok"}"#));
+
+    let offline = world.agents(&["gateway", "detach", "--json", "--agent-id", &agent.id]).json();
+    assert_eq!(offline["gateway_health"], "not_attached");
+    assert_eq!(offline["gateway_port"], json!(null));
+    assert_eq!(world.live_variables(&agent.session), Vec::<String>::new());
+    eventually("the gateway's window to close", || match world.windows(&agent.session) {
+        windows if windows == ["0 agent"] => Ok(()),
+        windows => Err(format!("{windows:?}")),
+    });
+    assert_eq!(world.gateway_pids(), Vec::<u32>::new());
+
+    world.agents(&["stop", "--agent-id", &agent.id]).ok();
+    assert!(world.try_tmux(&["has-session", "-t", &format!("={}", agent.session)]).status != 0);
+}
+
+#[test]
+fn a_gateway_killed_with_sigkill_leaves_an_honest_offline_status() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    world.attach(&agent);
+    let pid = world.gateway_pids()[0];
+    crate::support::signal(pid, rustix::process::Signal::KILL);
+    eventually("the gateway to be gone", || {
+        let pids = world.gateway_pids();
+        if pids.is_empty() { Ok(()) } else { Err(format!("{pids:?}")) }
+    });
+    assert_eq!(world.live_variables(&agent.session).len(), 8, "a crash cleans nothing");
+    let offline = world.status(&agent);
+    assert_eq!(offline["gateway_health"], "not_attached");
+    assert_eq!(world.live_variables(&agent.session), Vec::<String>::new());
+    assert!(!agent.root.join("gateway/run/current-instance.json").exists());
+    assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
+}

@@ -1,0 +1,15 @@
+//! One test binary: the real program, real tmux on private servers, real files, real HTTP.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "tests play the operator, the user and the fault"
+)]
+
+mod support;
+
+mod architecture;
+mod journey;

@@ -1,0 +1,26 @@
+//! The world of one test: a private folder with a private tmux server and a private home.
+
+mod http;
+mod run;
+mod world;
+
+pub use http::{Answer, get, raw};
+pub use run::Run;
+pub use world::{Agent, World, signal};
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true. Far above what any takes; only a failing test waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for a condition, and on failure says what was seen last.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(last) if Instant::now() > deadline => panic!("waited in vain for {what}; last seen: {last}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
