@@ -15,6 +15,9 @@ use crate::{
 /// How long a live gateway may take to answer a status question.
 const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 
+/// How long a process that no longer listens may take to be gone altogether.
+const ENDING: Duration = Duration::from_millis(100);
+
 /// What stands behind a session's live records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Live {
@@ -81,6 +84,8 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
     match client::probe(root, &instance, owner.as_ref(), attach_identity, ANSWER_LIMIT) {
         Ok(status) => Ok(Live::Answering { instance, owner, status: Box::new(status) }),
         Err(_) if !held => Ok(dead),
+        // Nobody listens any more: it is probably ending, and the kernel frees its lock a moment after its socket.
+        Err(NoAnswer::Refused(_)) if lock::wait_free(&root.gateway_lock(), ENDING)? => Ok(dead),
         Err(no_answer) => Ok(Live::Unresponsive { why: explain(&no_answer, owner.as_ref()), owner }),
     }
 }

@@ -80,7 +80,27 @@ pub fn is_held(path: &Path) -> Result<bool, FileError> {
     if files::inode(path).is_none() {
         return Ok(false);
     }
-    Ok(Lock::try_take(path)?.is_none())
+    // Shared, so that two who ask at once do not take each other for the holder.
+    match FileExt::try_lock_shared(&open(path)?) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(true),
+        Err(source) => Err(FileError::Io { doing: "ask for the lock", path: path.to_owned(), source }),
+    }
+}
+
+/// Waits until nobody holds the lock. `true` if it is free.
+///
+/// # Errors
+/// As [`is_held`].
+pub fn wait_free(path: &Path, limit: Duration) -> Result<bool, FileError> {
+    let deadline = now() + limit;
+    while is_held(path)? {
+        if now() >= deadline {
+            return Ok(false);
+        }
+        pause(Duration::from_millis(3));
+    }
+    Ok(true)
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures how long it has waited, nothing else")]

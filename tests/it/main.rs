@@ -6,6 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    unreachable_pub,
+    missing_docs,
     reason = "tests play the operator, the user and the fault"
 )]
 
