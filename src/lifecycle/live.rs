@@ -84,8 +84,10 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
     match client::probe(root, &instance, owner.as_ref(), attach_identity, ANSWER_LIMIT) {
         Ok(status) => Ok(Live::Answering { instance, owner, status: Box::new(status) }),
         Err(_) if !held => Ok(dead),
-        // Nobody listens any more: it is probably ending, and the kernel frees its lock a moment after its socket.
-        Err(NoAnswer::Refused(_)) if lock::wait_free(&root.gateway_lock(), ENDING)? => Ok(dead),
+        // Refused, or cut off: it is probably ending, and the kernel frees its lock a moment after its sockets.
+        Err(NoAnswer::Refused(_) | NoAnswer::Stranger { .. }) if lock::wait_free(&root.gateway_lock(), ENDING)? => {
+            Ok(dead)
+        }
         Err(no_answer) => Ok(Live::Unresponsive { why: explain(&no_answer, owner.as_ref()), owner }),
     }
 }
