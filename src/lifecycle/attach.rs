@@ -13,7 +13,9 @@ use crate::{
     api::{AttachContract, CurrentInstance, Host, Place, Readiness, StatusDocument},
     model::{ErrorCode, Failure, ProcessIdentity, WindowId},
     os::{
-        lock, process, program,
+        lock,
+        process::{self, Ended},
+        program,
         rendezvous::{Missed, Rendezvous},
     },
     session::{SessionRoot, documents, gateway_files},
@@ -82,8 +84,7 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
         Live::Offline => {}
         dead @ Live::Dead { .. } => notes.extend(live::withdraw(target, &dead)?.1),
         running @ (Live::Answering { .. } | Live::Unresponsive { .. }) => {
-            end_gateway(target, &running)?;
-            notes.push("replaced the running gateway".to_owned());
+            notes.extend(end_gateway(target, &running)?.1);
         }
     }
     refresh_surface(target, &pane)?;
@@ -148,9 +149,12 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
             format!("`fuser '{}'` names it", target.root.gateway_lock().display()),
         ));
     };
-    let gone = process::end(&identity, STOP_GRACE);
-    if !gone || lock::is_held(&target.root.gateway_lock())? {
+    let ended = process::end(&identity, STOP_GRACE);
+    if ended == Ended::NotAtAll || lock::is_held(&target.root.gateway_lock())? {
         return Err(Failure::internal(format!("the gateway (pid {}) could not be ended", identity.pid)));
+    }
+    if ended == Ended::Orderly && live::is_withdrawn(&target.root) {
+        return Ok((documents::load(&target.root.state())?, vec![format!("ended the gateway (pid {})", identity.pid)]));
     }
     // What it could not clean itself.
     live::withdraw(target, &Live::Dead { pid: Some(identity.pid), window: None })
@@ -230,7 +234,7 @@ fn open_window(
     attach: &AttachContract,
     words: &[String],
 ) -> Result<Started, Failure> {
-    let first = session.free_window_index();
+    let first = session.free_window_index(&target.root.name());
     // A folder that is gone would silently become the home folder; the gateway does not need the agent's.
     let directory = Path::new(&attach.working_directory);
     let directory = if directory.is_dir() { directory } else { target.root.path() };
@@ -305,7 +309,7 @@ fn deadline() -> Instant {
 
 /// Ends what this attempt started and takes back what it published.
 fn undo(target: &Target, started: &Started) {
-    if !process::end(&started.child, STOP_GRACE) {
+    if process::end(&started.child, STOP_GRACE) == Ended::NotAtAll {
         tracing::warn!(pid = started.child.pid, "the gateway of a failed attach could not be ended");
     }
     let window: Option<WindowId> = started.window.as_ref().map(|pane| pane.window_id);

@@ -236,7 +236,7 @@ fn end_pane(server: &Server, pane: &PaneFacts) {
     // tmux being away means that the session is gone already.
     drop(server.run(&change::kill_pane(Commands::new(), pane.pane_id)));
     if let Some(identity) = identity
-        && !process::end(&identity, Duration::from_secs(1))
+        && process::end(&identity, Duration::from_secs(1)) == process::Ended::NotAtAll
     {
         tracing::warn!(pid = identity.pid, "a program of a failed launch could not be ended");
     }

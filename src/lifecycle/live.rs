@@ -128,6 +128,12 @@ pub(super) fn withdraw(target: &Target, live: &Live) -> Result<(StatusDocument, 
     Ok((snapshot, done))
 }
 
+/// Did the gateway take its own binding back? An orderly end leaves the offline snapshot and no record.
+pub(super) fn is_withdrawn(root: &SessionRoot) -> bool {
+    let state = documents::load::<StatusDocument>(&root.state());
+    state.is_ok_and(|state| state.gateway_host.is_none()) && !root.current_instance().exists() && !root.owner().exists()
+}
+
 fn run_if_any(target: &Target, commands: &Commands) -> Result<(), Failure> {
     if commands.is_empty() {
         return Ok(());

@@ -54,7 +54,7 @@ fn end_agent(target: &Target) -> Result<bool, Failure> {
     }
     let Some(identity) = identity else { return Ok(true) };
     // tmux sent a hang-up; a program that ignores it would live on without a terminal.
-    if process::wait_gone(&identity, GRACE) || process::end(&identity, GRACE) {
+    if process::wait_gone(&identity, GRACE) || process::end(&identity, GRACE) != process::Ended::NotAtAll {
         return Ok(true);
     }
     Err(Failure::internal(format!("the agent's process {} could not be ended", identity.pid)))

@@ -89,21 +89,32 @@ fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {
     }
 }
 
+/// How a process ended that was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// On its own, or it was gone already.
+    Orderly,
+    /// It had to be killed.
+    Killed,
+    /// It outlived SIGKILL (it hangs in the kernel).
+    NotAtAll,
+}
+
 /// Asks a process to end, waits, and kills it if it must. A process that is already gone is fine.
 ///
-/// SIGCONT goes with the request, or a stopped process would never hear it. Returns `false` only if the
-/// process outlived SIGKILL.
-pub fn end(identity: &ProcessIdentity, grace: Duration) -> bool {
-    let Some(process) = handle(identity) else { return true };
-    for (signal, limit) in [(Signal::TERM, grace), (Signal::KILL, Duration::from_secs(2))] {
+/// SIGCONT goes with the request, or a stopped process would never hear it.
+pub fn end(identity: &ProcessIdentity, grace: Duration) -> Ended {
+    let Some(process) = handle(identity) else { return Ended::Orderly };
+    let steps = [(Signal::TERM, grace, Ended::Orderly), (Signal::KILL, Duration::from_secs(2), Ended::Killed)];
+    for (signal, limit, ended) in steps {
         if pidfd_send_signal(&process, signal).is_err() || pidfd_send_signal(&process, Signal::CONT).is_err() {
-            return !is_alive(identity);
+            break;
         }
         if wait_handle(&process, limit) {
-            return true;
+            return ended;
         }
     }
-    !is_alive(identity)
+    if is_alive(identity) { Ended::NotAtAll } else { Ended::Orderly }
 }
 
 #[cfg(test)]
@@ -116,7 +127,7 @@ mod tests {
         assert!(is_alive(&me));
         let stranger = ProcessIdentity { start_ticks: me.start_ticks + 1, ..me.clone() };
         assert!(!is_alive(&stranger));
-        assert!(end(&stranger, Duration::ZERO), "ending what is gone succeeds and signals nobody");
+        assert_eq!(end(&stranger, Duration::ZERO), Ended::Orderly, "ending what is gone succeeds and signals nobody");
         let other_boot = ProcessIdentity { boot_id: "another".to_owned(), ..me };
         assert!(!is_alive(&other_boot));
     }

@@ -92,9 +92,11 @@ impl SessionFacts {
         self.panes.iter().filter(|pane| pane.window_index == 0)
     }
 
-    /// The lowest index from 1 at which no window stands.
-    pub fn free_window_index(&self) -> u32 {
-        (1..=u32::MAX).find(|index| self.panes.iter().all(|pane| pane.window_index != *index)).unwrap_or(1)
+    /// The lowest index from 1 at which no window stands. Windows with this mark are about to close and do not count.
+    pub fn free_window_index(&self, closing: &str) -> u32 {
+        (1..=u32::MAX)
+            .find(|index| self.panes.iter().all(|pane| pane.window_index != *index || pane.gateway_mark == closing))
+            .unwrap_or(1)
     }
 }
 
@@ -318,7 +320,8 @@ mod tests {
         assert!(facts.panes[1].in_mode && !facts.panes[0].in_mode);
         assert_eq!(facts.panes[1].gateway_mark, "abc");
         assert!(facts.renumber_windows);
-        assert_eq!(facts.free_window_index(), 2);
+        assert_eq!(facts.free_window_index("other"), 2);
+        assert_eq!(facts.free_window_index("abc"), 1, "a window that closes gives its index back");
         assert_eq!(
             facts.environment,
             [("TERM".to_owned(), "x".to_owned()), ("AGENTS_AGENT_ID".to_owned(), "a".to_owned())],

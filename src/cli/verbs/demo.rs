@@ -1,9 +1,246 @@
-//! `agents demo`: the main job, end to end.
+//! `agents demo`: the main job, end to end, with real programs on a private tmux server.
+//!
+//! Every step is a command that a person could type; it runs as its own process and its output is shown as it
+//! came. A step that does not do what it should ends the demo with a failure, so the demo is also a check.
 
-use std::process::ExitCode;
+#![expect(clippy::disallowed_types, reason = "the demo types what an operator would type")]
 
-use crate::{cli::report::Reporter, model::Failure};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
+};
 
-pub(super) fn run(_keep: bool, _report: Reporter) -> Result<ExitCode, Failure> {
-    Err(Failure::internal("under construction"))
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    cli::{render, report::Reporter},
+    model::Failure,
+    os::{files, process, program},
+};
+
+pub(super) fn run(keep: bool, report: Reporter) -> Result<ExitCode, Failure> {
+    let mut stage = Stage::open(report)?;
+    let played = play(&mut stage);
+    let kept = keep && played.is_ok();
+    if kept {
+        stage.say("The session stays. To explore it, and to take it down afterwards:");
+        stage.show(&format!(
+            "export AGENTS_HOME={} AGENTS_TMUX_SOCKET={}",
+            stage.home().display(),
+            stage.socket().display()
+        ));
+        stage.show("agents gateway attach --agent-name demo");
+        stage.show(&format!("tmux -S {} attach", stage.socket().display()));
+        stage.show(&format!("agents stop --agent-name demo && rm -r {}", stage.folder.display()));
+    } else {
+        stage.take_down(played.is_ok());
+    }
+    played?;
+    if report.wants_json() {
+        render::json(
+            &json!({ "ok": true, "kept": kept, "folder": stage.folder.to_string_lossy(), "steps": stage.steps }),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(stage: &mut Stage) -> Result<(), Failure> {
+    stage.say("A private home and a private tmux server: nothing of yours is touched.");
+    stage.show(&format!(
+        "export AGENTS_HOME={} AGENTS_TMUX_SOCKET={}",
+        stage.home().display(),
+        stage.socket().display()
+    ));
+
+    stage.say("An agent is any program in a terminal. This one is a shell; claude or codex would do.");
+    stage.agents(&["launch", "demo", "--session-name", "demo", "--", "sh"])?;
+
+    stage.say("Its gateway starts in a window of its own. Window 0 stays the agent's.");
+    stage.agents(&["gateway", "attach", "--agent-name", "demo"])?;
+    stage.tmux(&["list-windows", "-a", "-F", "window #{window_index}: #{window_name}"])?;
+
+    stage.say("Status is live: the gateway answers.");
+    stage.agents(&["gateway", "status", "--agent-name", "demo"])?;
+    let live = stage.status()?;
+    expect(&live, "gateway_health", "healthy")?;
+
+    stage.say("Now the worst: the gateway is killed without a chance to clean up.");
+    let pid = stage.gateway_pid()?;
+    stage.kill(pid)?;
+
+    stage.say("Status tells the truth: offline. It also removes what the dead gateway left in tmux and on disk.");
+    stage.agents(&["gateway", "status", "--agent-name", "demo"])?;
+    let offline = stage.status()?;
+    expect(&offline, "gateway_health", "not_attached")?;
+    let variables = stage.tmux(&["show-environment", "-t", "=demo"])?;
+    if variables.lines().any(|line| line.starts_with("AGENTS_GATEWAY_HOST=")) {
+        return Err(Failure::internal("the live variables are still in the tmux session"));
+    }
+
+    stage.say("The agent never noticed. Attach again: same port, another process.");
+    stage.agents(&["gateway", "attach", "--agent-name", "demo"])?;
+    let again = stage.status()?;
+    if again["gateway_port"] != live["gateway_port"] || stage.gateway_pid()? == pid {
+        return Err(Failure::internal("the new gateway is not a new process on the same port"));
+    }
+
+    stage.say("Detach ends the gateway in order. The session stays gateway-capable.");
+    stage.agents(&["gateway", "detach", "--agent-name", "demo"])?;
+
+    stage.say("What happened, one line an event; `tail -F` follows the same file.");
+    stage.agents(&["gateway", "logs", "--agent-name", "demo", "-n", "8"])?;
+    Ok(())
+}
+
+fn expect(status: &Value, key: &str, wanted: &str) -> Result<(), Failure> {
+    if status[key] == wanted {
+        return Ok(());
+    }
+    Err(Failure::internal(format!("`{key}` should be `{wanted}` and is {}", status[key])))
+}
+
+/// The private world of the demo.
+struct Stage {
+    folder: PathBuf,
+    program: PathBuf,
+    report: Reporter,
+    bold: bool,
+    steps: Vec<Value>,
+}
+
+impl Stage {
+    fn open(report: Reporter) -> Result<Self, Failure> {
+        let unique = Uuid::new_v4().simple().to_string();
+        let folder = std::env::temp_dir().join(format!("agents-demo-{}", &unique[..8]));
+        files::create_private_dir(&folder)?;
+        let program = program::myself()
+            .map_err(|error| Failure::internal(format!("could not find the program's own file: {error}")))?;
+        Ok(Self { folder, program, report, bold: io::stdout().is_terminal(), steps: Vec::new() })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("tmux.sock")
+    }
+
+    /// A sentence about what comes.
+    fn say(&self, text: &str) {
+        if !self.report.wants_json() {
+            render::line("");
+            render::line(&format!("# {text}"));
+        }
+    }
+
+    /// A command as a person would type it.
+    fn show(&self, words: &str) {
+        if self.report.wants_json() {
+            return;
+        }
+        if self.bold {
+            render::raw(format!("\u{1b}[1m$ {words}\u{1b}[0m\n").as_bytes());
+        } else {
+            render::line(&format!("$ {words}"));
+        }
+    }
+
+    fn agents(&mut self, words: &[&str]) -> Result<String, Failure> {
+        let shown = format!("agents {}", words.join(" "));
+        let program = self.program.clone();
+        self.step(&shown, Command::new(program).args(words))
+    }
+
+    fn tmux(&mut self, words: &[&str]) -> Result<String, Failure> {
+        let quoted: Vec<String> = words
+            .iter()
+            .map(|word| if word.contains([' ', '#', '=']) { format!("'{word}'") } else { (*word).to_owned() })
+            .collect();
+        let socket = self.socket();
+        let shown = format!("tmux -S {} {}", socket.display(), quoted.join(" "));
+        self.step(&shown, Command::new("tmux").arg("-S").arg(socket).args(words))
+    }
+
+    fn step(&mut self, shown: &str, command: &mut Command) -> Result<String, Failure> {
+        self.show(shown);
+        let done = self
+            .in_world(command)
+            .output()
+            .map_err(|error| Failure::internal(format!("`{shown}` could not be started: {error}")))?;
+        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        if !self.report.wants_json() {
+            stdout.lines().chain(stderr.lines()).for_each(render::line);
+        }
+        self.steps.push(json!({ "command": shown, "status": done.status.code(), "stdout": stdout, "stderr": stderr }));
+        if done.status.success() {
+            return Ok(stdout);
+        }
+        Err(Failure::internal(format!("`{shown}` failed: {}", stderr.lines().next().unwrap_or("no message"))))
+    }
+
+    /// Nothing of the caller's tmux or gateway variables reaches the demo.
+    fn in_world<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("AGENTS_") || name.starts_with("HOUMAO_") || name.starts_with("TMUX")
+        });
+        for name in ours {
+            command.env_remove(name);
+        }
+        command.env("AGENTS_HOME", self.home()).env("AGENTS_TMUX_SOCKET", self.socket()).stdin(Stdio::null())
+    }
+
+    /// The same program without showing it; its one JSON document.
+    fn quietly(&self, words: &[&str]) -> Result<Value, Failure> {
+        let done = self
+            .in_world(Command::new(&self.program).args(words))
+            .output()
+            .map_err(|error| Failure::internal(error.to_string()))?;
+        serde_json::from_slice(&done.stdout)
+            .map_err(|error| Failure::internal(format!("`agents {}`: {error}", words.join(" "))))
+    }
+
+    fn status(&self) -> Result<Value, Failure> {
+        self.quietly(&["gateway", "status", "--agent-name", "demo", "--json"])
+    }
+
+    fn gateway_pid(&self) -> Result<u32, Failure> {
+        let shown = self.quietly(&["show", "--agent-name", "demo", "--json"])?;
+        let pid = shown["gateway"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        pid.ok_or_else(|| Failure::internal("no live gateway is shown"))
+    }
+
+    fn kill(&mut self, pid: u32) -> Result<(), Failure> {
+        let identity = process::identify(pid);
+        self.step(&format!("kill -9 {pid}"), Command::new("kill").args(["-9", &pid.to_string()]))?;
+        match identity {
+            Some(identity) if !process::wait_gone(&identity, Duration::from_secs(5)) => {
+                Err(Failure::internal(format!("process {pid} outlived SIGKILL")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what the demo started, by name and by socket, and removes its folder.
+    fn take_down(&mut self, orderly: bool) {
+        if orderly {
+            self.say("Down again: the agent, its session, and every file of this demo.");
+        }
+        // Each is tried whatever became of the others; the folder is private to this run.
+        if let Err(failure) = self.agents(&["stop", "--agent-name", "demo"]) {
+            self.report.detail(&failure.message);
+        }
+        let socket = self.socket();
+        if self.in_world(Command::new("tmux").arg("-S").arg(&socket).arg("kill-server")).output().is_err() {
+            self.report.detail("the demo's tmux server could not be asked to end");
+        }
+        if let Err(error) = files::remove_tree(&self.folder) {
+            self.report.note(&error.to_string());
+        }
+    }
 }
