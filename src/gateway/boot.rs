@@ -9,7 +9,7 @@ use super::{
     board::{Board, Facts},
     place::Seat,
     publish::Publisher,
-    watch::{Subject, look},
+    watch::{Subject, first_view},
 };
 use crate::{
     api::{DesiredConfig, Host, Owner, Surface},
@@ -73,7 +73,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
     let (me, instance_id) = (process::myself(), Uuid::new_v4().to_string());
     let generation = store.claim_run(&instance_id, &me, now, process::is_alive).await?;
     let subject = subject(target, &seat)?;
-    let view = look(&subject)?;
+    let view = first_view(&subject, session);
     let epoch = match &view.agent {
         Some(agent) => store.epoch_of(agent.clone(), now).await?,
         None => store.last_epoch().await?,

@@ -4,7 +4,7 @@
 //! once, over the same connection. When the client is lost it is opened again with growing pauses; when the
 //! session is gone, the watch ends and says so.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -13,7 +13,7 @@ use crate::{
     os::process,
     store::AgentProcess,
     tmux::{
-        PaneFacts, Server, SessionTarget, TmuxError,
+        PaneFacts, Server, SessionFacts, SessionTarget, TmuxError,
         control::{self, Control, ControlError, Notice, Notices},
         inspect,
     },
@@ -53,13 +53,15 @@ pub(super) enum Sight {
     Lost(String),
 }
 
-/// Looks once, with a tmux process of its own.
-pub(super) fn look(subject: &Subject) -> Result<View, TmuxError> {
+/// The view of a session that was inspected a moment ago; the first look of the control client corrects it.
+pub(super) fn first_view(subject: &Subject, facts: &SessionFacts) -> View {
+    view(subject, facts.session_name.clone(), &facts.panes)
+}
+
+/// Is the watched session still there? Asked with a tmux process of its own, when the control client is lost.
+fn is_there(subject: &Subject) -> Result<bool, TmuxError> {
     let facts = inspect::session(&subject.server, &SessionTarget::Id(subject.session))?;
-    if facts.server_pid != subject.server_pid {
-        return Err(TmuxError::NoServer { socket: subject.server.socket().to_owned() });
-    }
-    Ok(view(subject, facts.session_name.clone(), &facts.panes))
+    Ok(facts.server_pid == subject.server_pid)
 }
 
 fn view(subject: &Subject, session_name: String, panes: &[PaneFacts]) -> View {
@@ -239,11 +241,10 @@ async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError>
 
 /// Why the session is gone; `None` while it is there, or while nobody can tell.
 async fn lost(subject: Subject) -> Option<String> {
-    let subject = Arc::new(subject);
-    let asked = tokio::task::spawn_blocking(move || look(&subject)).await;
-    match asked {
+    match tokio::task::spawn_blocking(move || is_there(&subject)).await {
         Ok(Err(TmuxError::NoTarget { .. })) => Some("the tmux session was closed".to_owned()),
         Ok(Err(TmuxError::NoServer { .. })) => Some("the tmux server has ended".to_owned()),
+        Ok(Ok(false)) => Some("another tmux server runs on the socket now".to_owned()),
         _ => None,
     }
 }
