@@ -10,7 +10,7 @@ use super::{
     live::{self, Live},
 };
 use crate::{
-    api::{AttachContract, CurrentInstance, Host, Place, Readiness, StatusDocument},
+    api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
     model::{ErrorCode, Failure, ProcessIdentity, WindowId},
     os::{
         lock,
@@ -65,27 +65,27 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
     }
     let pane = target.live_agent()?.clone();
     let session = target.live_session()?;
+    let identity = target.manifest.attach_identity(&target.root.name());
+    // The common case needs no transition: a healthy gateway is reported as it is.
+    if !options.restart
+        && let Live::Answering { instance, status, .. } = live::observe(&target.root, &identity)?
+    {
+        return reuse(&instance, *status, options);
+    }
     let _transition = begin(&target.root)?;
     let attach = gateway_files::publish_capability(&target.root, &target.manifest)?;
     let mut notes = Vec::new();
-    let live = live::observe(&target.root, &attach.attach_identity)?;
-    match wait_for_a_stopping_one(target, &attach, live)? {
+    match live::observe_settled(&target.root, &identity, STOP_GRACE)? {
         Live::Answering { instance, status, .. } if !options.restart => {
             return reuse(&instance, *status, options);
         }
-        Live::Unresponsive { owner, why } if !options.restart => {
-            let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.process.pid));
-            return Err(Failure::new(
-                ErrorCode::AlreadyAttached,
-                format!("a gateway{pid} holds this session and does not answer: {why}"),
-                "`agents gateway attach --restart` replaces it",
-            ));
+        Live::Unresponsive { owner, why } if !options.restart => return Err(unresponsive(owner, &why)),
+        Live::Passing { owner } if !options.restart => {
+            return Err(unresponsive(owner, "it has been starting or stopping for too long"));
         }
         Live::Offline => {}
         dead @ Live::Dead { .. } => notes.extend(live::withdraw(target, &dead)?.1),
-        running @ (Live::Answering { .. } | Live::Unresponsive { .. }) => {
-            notes.extend(end_gateway(target, &running)?.1);
-        }
+        running => notes.extend(end_gateway(target, &running)?.1),
     }
     refresh_surface(target, &pane)?;
     let (status, said) = start(target, session, &attach, options)?;
@@ -93,29 +93,20 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
     Ok(Attached { status, reused: false, notes })
 }
 
+fn unresponsive(owner: Option<Owner>, why: &str) -> Failure {
+    let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.process.pid));
+    Failure::new(
+        ErrorCode::AlreadyAttached,
+        format!("a gateway{pid} holds this session and does not answer: {why}"),
+        "`agents gateway attach --restart` replaces it",
+    )
+}
+
 fn open_to_the_network() -> Failure {
     Failure::usage(
         "0.0.0.0 is open to the network",
         "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token",
     )
-}
-
-/// A gateway that no longer listens but still holds its lock is about to end: give it its time.
-fn wait_for_a_stopping_one(target: &Target, attach: &AttachContract, live: Live) -> Result<Live, Failure> {
-    let Live::Unresponsive { owner: Some(owner), .. } = &live else { return Ok(live) };
-    let listens = matches!(documents::load::<CurrentInstance>(&target.root.current_instance()), Ok(instance) if instance.pid == owner.process.pid);
-    if listens && !process::is_stopped(&owner.process) && !is_refused(&target.root) {
-        return Ok(live);
-    }
-    if process::is_stopped(&owner.process) || !process::wait_gone(&owner.process, STOP_GRACE) {
-        return Ok(live);
-    }
-    live::observe(&target.root, &attach.attach_identity)
-}
-
-fn is_refused(root: &SessionRoot) -> bool {
-    let Ok(instance) = documents::load::<CurrentInstance>(&root.current_instance()) else { return true };
-    std::net::TcpStream::connect(("127.0.0.1", instance.port)).is_err()
 }
 
 fn reuse(instance: &CurrentInstance, status: StatusDocument, options: &AttachOptions) -> Result<Attached, Failure> {
@@ -136,9 +127,9 @@ fn reuse(instance: &CurrentInstance, status: StatusDocument, options: &AttachOpt
 /// Returns the offline snapshot and what was cleaned, in words.
 pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocument, Vec<String>), Failure> {
     let identity = match live {
-        Live::Answering { owner: Some(owner), .. } | Live::Unresponsive { owner: Some(owner), .. } => {
-            Some(owner.process.clone())
-        }
+        Live::Answering { owner: Some(owner), .. }
+        | Live::Unresponsive { owner: Some(owner), .. }
+        | Live::Passing { owner: Some(owner) } => Some(owner.process.clone()),
         // Another program's gateway records no more than a pid; it answered a moment ago, so the pid is its own.
         Live::Answering { instance, owner: None, .. } => process::identify(instance.pid),
         _ => None,
@@ -297,7 +288,9 @@ fn wait_until_public(
         Live::Answering { status, owner, .. } if owner.as_ref().is_some_and(|owner| owner.process == started.child) => {
             Ok((*status, notes))
         }
-        Live::Unresponsive { why, .. } => Err(Failure::internal(format!("the new gateway does not answer: {why}"))),
+        Live::Unresponsive { why, .. } => {
+            Err(Failure::internal(format!("the new gateway said it was ready and does not answer: {why}")))
+        }
         _ => Err(Failure::internal("the new gateway said it was ready and is not the one that answers")),
     }
 }

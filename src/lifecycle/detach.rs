@@ -1,7 +1,7 @@
 //! Detach: end the session's gateway. The session stays gateway-capable.
 
 use super::{
-    attach::end_gateway,
+    attach::{STOP_GRACE, end_gateway},
     begin,
     live::{self, Live},
 };
@@ -30,8 +30,8 @@ pub fn detach(target: &Target) -> Result<Detached, Failure> {
 /// The same for a caller that holds the transition lock.
 pub(super) fn detach_locked(target: &Target) -> Result<Detached, Failure> {
     let identity = target.manifest.attach_identity(&target.root.name());
-    let running = live::observe(&target.root, &identity)?;
-    let ended = matches!(running, Live::Answering { .. } | Live::Unresponsive { .. });
+    let running = live::observe_settled(&target.root, &identity, STOP_GRACE)?;
+    let ended = !matches!(running, Live::Offline | Live::Dead { .. });
     let (status, mut notes) = if ended { end_gateway(target, &running)? } else { live::withdraw(target, &running)? };
     if !ended && notes.is_empty() {
         notes.push("no gateway was attached".to_owned());

@@ -269,7 +269,7 @@ fn gateway(label: &str, target: &Target) -> Vec<Check> {
             Some(format!("agents gateway attach --restart --agent-id {}", id(target))),
         )),
         Ok(Live::Offline) => checks.extend(stale_variables(label, target, &clean)),
-        Ok(Live::Answering { .. }) => {}
+        Ok(Live::Answering { .. } | Live::Passing { .. }) => {}
         Err(failure) => checks.push(check(label, Severity::Broken, failure.message, Some(failure.hint))),
     }
     checks.extend(leftover_windows(label, target));

@@ -39,6 +39,11 @@ pub enum Live {
         /// Its last window, if one is recorded.
         window: Option<String>,
     },
+    /// The lock is held and nobody listens: it is starting or stopping, and will not be for long.
+    Passing {
+        /// Who holds the lock, where it is recorded.
+        owner: Option<Owner>,
+    },
     /// The lock is held, and no answer came.
     Unresponsive {
         /// Who holds the lock, where it is recorded.
@@ -69,9 +74,7 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
     };
     let Some(instance) = instance else {
         return Ok(match (held, owner) {
-            (true, owner) => {
-                Live::Unresponsive { owner, why: "it is starting, stopping, or lost its record".to_owned() }
-            }
+            (true, owner) => Live::Passing { owner },
             (false, Some(owner)) => Live::Dead { pid: Some(owner.process.pid), window: None },
             (false, None) => Live::Offline,
         });
@@ -88,9 +91,30 @@ pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failur
         Err(NoAnswer::Refused(_) | NoAnswer::Stranger { .. }) if lock::wait_free(&root.gateway_lock(), ENDING)? => {
             Ok(dead)
         }
+        Err(NoAnswer::Refused(_)) => Ok(Live::Passing { owner }),
         Err(no_answer) => Ok(Live::Unresponsive { why: explain(&no_answer, owner.as_ref()), owner }),
     }
 }
+
+/// As [`observe`], giving a gateway that starts or stops its time.
+///
+/// # Errors
+/// As [`observe`].
+pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
+    let mut left = limit;
+    loop {
+        let live = observe(root, attach_identity)?;
+        if !matches!(live, Live::Passing { .. }) || left.is_zero() {
+            return Ok(live);
+        }
+        // Ends at once when a stopping gateway lets go; a starting one is looked at again.
+        lock::wait_free(&root.gateway_lock(), PASSING)?;
+        left = left.saturating_sub(PASSING);
+    }
+}
+
+/// How often a passing gateway is looked at.
+const PASSING: Duration = Duration::from_millis(20);
 
 fn explain(no_answer: &NoAnswer, owner: Option<&Owner>) -> String {
     match owner {
@@ -109,7 +133,7 @@ fn explain(no_answer: &NoAnswer, owner: Option<&Owner>) -> String {
 /// # Errors
 /// When files cannot be written. tmux being away is no error: what it held is gone with it.
 pub(super) fn withdraw(target: &Target, live: &Live) -> Result<(StatusDocument, Vec<String>), Failure> {
-    let ended = !matches!(live, Live::Unresponsive { .. } | Live::Answering { .. });
+    let ended = matches!(live, Live::Offline | Live::Dead { .. });
     let mut done = Vec::new();
     if let Ok(session) = &target.session {
         let names = SessionEnvironment::new(session.environment.clone()).live_names();

@@ -4,7 +4,7 @@ use super::live::{self, Live};
 use crate::{
     api::{Document, StatusDocument},
     model::Failure,
-    session::{SessionEnvironment, documents},
+    session::{SessionEnvironment, documents, gateway_files},
     target::Target,
 };
 
@@ -30,6 +30,11 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
     let status = match &live {
         Live::Answering { status, .. } => status.as_ref().clone(),
         Live::Offline if is_tidy(target) => documents::load(&target.root.state())?,
+        // Its files are in motion: say what is true now, and touch nothing.
+        Live::Passing { .. } => {
+            notes.push("a gateway is starting or stopping".to_owned());
+            gateway_files::read_offline(&target.root)?
+        }
         other => {
             notes.extend(describe(other));
             let (snapshot, done) = live::withdraw(target, other)?;
@@ -69,6 +74,6 @@ fn describe(live: &Live) -> Option<String> {
         Live::Unresponsive { owner: None, why } => Some(format!(
             "a gateway holds the session and does not answer: {why}; `agents gateway attach --restart` replaces it"
         )),
-        Live::Offline | Live::Answering { .. } => None,
+        Live::Offline | Live::Passing { .. } | Live::Answering { .. } => None,
     }
 }

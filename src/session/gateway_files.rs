@@ -118,6 +118,18 @@ pub fn offline_snapshot(
     }
 }
 
+/// The offline snapshot as it would be written now; writes nothing.
+///
+/// # Errors
+/// [`DocumentError`] when `attach.json` cannot be read.
+pub fn read_offline(root: &SessionRoot) -> Result<StatusDocument, DocumentError> {
+    let attach: AttachContract = documents::load(&root.attach())?;
+    // A damaged wish list must not keep anybody from learning that no gateway answers.
+    let desired = documents::load::<DesiredConfig>(&root.desired_config()).unwrap_or_default();
+    let previous = documents::load::<StatusDocument>(&root.state()).ok();
+    Ok(offline_snapshot(&attach, &desired, previous.as_ref()))
+}
+
 /// Puts the offline snapshot and the offline bookkeeping in place, and returns the snapshot.
 ///
 /// With `ended`, the gateway is known to be gone (its lock was free) and its live records go too; without it,
@@ -127,13 +139,10 @@ pub fn offline_snapshot(
 /// [`DocumentError`] when `attach.json` cannot be read or the disk refuses.
 pub fn restore_offline(root: &SessionRoot, ended: bool) -> Result<StatusDocument, DocumentError> {
     let attach: AttachContract = documents::load(&root.attach())?;
-    // A damaged wish list must not keep anybody from learning that the gateway is gone.
-    let desired = documents::load::<DesiredConfig>(&root.desired_config()).unwrap_or_default();
-    let previous = documents::load::<StatusDocument>(&root.state()).ok();
+    let snapshot = read_offline(root)?;
     if ended {
         remove_live_records(root)?;
     }
-    let snapshot = offline_snapshot(&attach, &desired, previous.as_ref());
     store(&root.state(), &snapshot)?;
     store(&root.gateway_manifest(), &gateway_manifest(&attach, None))?;
     Ok(snapshot)

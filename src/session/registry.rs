@@ -129,6 +129,10 @@ impl Registry {
         generation: &str,
         change: impl FnOnce(&mut RegistryRecord),
     ) -> Result<bool, Failure> {
+        // A root whose registry lies elsewhere has no record here, and none is made.
+        if !self.record_path(id).exists() {
+            return Ok(false);
+        }
         let _lock = self.lock()?;
         match self.read(id)? {
             Some(mut record) if record.generation_id == generation => {

@@ -211,6 +211,21 @@ fn look(
     }
 }
 
+/// Refuses a server that lives and lost its socket file, as far as the session files of this home know it.
+///
+/// # Errors
+/// [`lost_socket`]: starting another server would split the user's sessions.
+pub fn expect_reachable(surfaces: impl Iterator<Item = Surface>, server: &Server) -> Result<(), Failure> {
+    if server.has_socket_file() {
+        return Ok(());
+    }
+    let mut here = surfaces.filter(|surface| Path::new(&surface.tmux_socket) == server.socket());
+    match here.find(|surface| crate::os::process::is_named(surface.tmux_server_pid, "tmux")) {
+        Some(surface) => Err(lost_socket(surface.tmux_server_pid, server.socket())),
+        None => Ok(()),
+    }
+}
+
 /// The server lives, but its socket file was removed: out of reach until it makes a new one.
 fn lost_socket(pid: u32, socket: &Path) -> Failure {
     Failure::new(

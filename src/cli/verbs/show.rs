@@ -99,6 +99,7 @@ fn gateway_words(live: &Live) -> String {
         }
         Live::Unresponsive { why, .. } => format!("unresponsive: {why}"),
         Live::Dead { .. } => "dead, with leftovers: `agents gateway status` cleans them".to_owned(),
+        Live::Passing { .. } => "starting or stopping".to_owned(),
         Live::Offline => "offline".to_owned(),
     }
 }
