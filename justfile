@@ -1,0 +1,28 @@
+# Run `just --list` to see the recipes.
+
+# Show the main job end to end, on a private tmux server
+demo:
+    cargo run --release -- demo
+
+# Run every test
+test:
+    cargo test
+
+# Check format and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# Measure the gateway
+bench:
+    cargo bench --bench gateway
+
+# Make the terminal picture and the man pages again
+docs:
+    cargo build --release
+    python3 docs/make-demo-svg.py target/release/agents
+    target/release/agents man docs/man
+
+# Everything that must pass before a change is merged
+ci:
+    .ci/run
