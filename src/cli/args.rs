@@ -20,22 +20,22 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
     /// Print one JSON document on stdout, and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(super) json: bool,
     /// Folder of all session files [default: the XDG state directory]
-    #[arg(long, global = true, env = "AGENTS_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, help_heading = "Global options", env = "AGENTS_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) home: Option<PathBuf>,
     /// tmux server: a socket name, or the path of a socket
-    #[arg(long, global = true, env = "AGENTS_TMUX_SOCKET", value_name = "NAME|PATH")]
+    #[arg(long, global = true, help_heading = "Global options", env = "AGENTS_TMUX_SOCKET", value_name = "NAME|PATH")]
     pub(super) tmux_socket: Option<String>,
     /// Say more on stderr
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = "Global options", conflicts_with = "quiet")]
     pub(super) verbose: bool,
     /// Say nothing on stderr but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Global options")]
     pub(super) quiet: bool,
     /// Colour of messages
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = "Global options", value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(super) color: Color,
 }
 
@@ -46,21 +46,22 @@ pub(super) enum Color {
     Never,
 }
 
+const WHICH: &str = "Which session (at most one; inside tmux the default is the current one)";
+
 /// At most one; none inside tmux means the current session.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Which session (at most one; inside tmux the default is the current one)")]
 pub(super) struct Selectors {
     /// By the agent's name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = WHICH, value_name = "NAME")]
     pub(super) agent_name: Option<String>,
     /// By the agent's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = WHICH, value_name = "ID")]
     pub(super) agent_id: Option<String>,
     /// The session that this command runs in
-    #[arg(long)]
+    #[arg(long, help_heading = WHICH)]
     pub(super) current_session: bool,
     /// By the exact name of a tmux session
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, help_heading = WHICH, value_name = "SESSION")]
     pub(super) target_tmux_session: Option<String>,
 }
 
@@ -85,7 +86,7 @@ pub(super) enum Command {
     Stop(Selectors),
     /// Start a launched agent's program again
     Relaunch(Selectors),
-    /// Remove the files of sessions that are gone
+    /// Remove the files of sessions that are gone; without a selector, of all of them
     Cleanup {
         #[command(flatten)]
         selectors: Selectors,
@@ -220,4 +221,32 @@ pub(super) struct Listener {
     /// Let other machines connect with the token
     #[arg(long)]
     pub(super) allow_remote: bool,
+}
+
+/// The selector of a command as it was typed, with a space in front; empty when none was.
+pub(super) fn selector_words(command: &Command) -> String {
+    let (Command::Show(selectors)
+    | Command::State(selectors)
+    | Command::Stop(selectors)
+    | Command::Relaunch(selectors)
+    | Command::Cleanup { selectors, .. }
+    | Command::Gateway(
+        Gateway::Attach { selectors, .. }
+        | Gateway::Status { selectors, .. }
+        | Gateway::Detach(selectors)
+        | Gateway::Logs { selectors, .. },
+    )) = command
+    else {
+        return String::new();
+    };
+    let pairs = [
+        ("--agent-name", &selectors.agent_name),
+        ("--agent-id", &selectors.agent_id),
+        ("--target-tmux-session", &selectors.target_tmux_session),
+    ];
+    let typed = pairs.iter().find_map(|(flag, value)| value.as_ref().map(|value| (flag, value)));
+    typed.map_or_else(String::new, |(flag, value)| {
+        let quoted = if value.contains(char::is_whitespace) { format!("'{value}'") } else { value.clone() };
+        format!(" {flag} {quoted}")
+    })
 }

@@ -21,13 +21,26 @@ pub use args::Cli;
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
     let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return report::usage(&error, wants_json),
+        Err(error) => return report::usage(&error, &typed_command(&words), wants_json),
     };
-    let report = report::Reporter::new(&cli.global);
-    match verbs::run(cli, report) {
+    let report = report::Reporter::new(&cli.global, args::selector_words(&cli.command));
+    match verbs::run(cli, &report) {
         Ok(code) => code,
         Err(failure) => report.failure(&failure),
     }
+}
+
+/// The command that was typed, as far as it goes: `agents gateway attach`.
+fn typed_command(words: &[OsString]) -> String {
+    use clap::CommandFactory;
+    let mut command = Cli::command();
+    let mut typed = vec!["agents".to_owned()];
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()).filter(|word| !word.starts_with('-')) {
+        let Some(sub) = command.find_subcommand(word).cloned() else { break };
+        typed.push(sub.get_name().to_owned());
+        command = sub;
+    }
+    typed.join(" ")
 }

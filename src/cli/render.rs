@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::report::printable;
 use crate::{
-    api::{Admission, Connectivity, ExecutionMode, GatewayHealth, Recovery, StatusDocument},
+    api::{Admission, Connectivity, GatewayHealth, Host, Recovery, StatusDocument},
     lifecycle::Entry,
 };
 
@@ -19,7 +19,13 @@ pub(super) fn json(value: &Value) {
 
 /// One line as it is.
 pub(super) fn line(text: &str) {
-    drop(writeln!(std::io::stdout(), "{}", printable(text)));
+    // A reader that went away is no failure of ours.
+    drop(try_line(text));
+}
+
+/// One line, for a command that goes on until its reader goes away.
+pub(super) fn try_line(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{}", printable(text))
 }
 
 /// Bytes as they are: completion scripts.
@@ -37,24 +43,21 @@ pub(super) fn facts(rows: &[(&str, String)]) {
 
 /// The status for a person.
 pub(super) fn status(status: &StatusDocument, log: &str) {
+    let place = match (&status.gateway_tmux_window_index, &status.gateway_tmux_window_id) {
+        (Some(index), Some(id)) => format!("window {index} ({id})"),
+        _ => "a detached process".to_owned(),
+    };
     let gateway = match (status.gateway_health, status.gateway_host, status.gateway_port) {
-        (GatewayHealth::Healthy, Some(host), Some(port)) => {
-            let place = match (&status.gateway_tmux_window_index, &status.gateway_tmux_window_id) {
-                (Some(index), Some(id)) => format!("window {index} ({id})"),
-                _ => "a detached process".to_owned(),
-            };
-            format!("live at http://{host}:{port}, in {place}")
+        (GatewayHealth::Healthy, Some(Host::Loopback), Some(port)) => {
+            format!("live at http://127.0.0.1:{port}, in {place}")
         }
-        _ => {
-            let mode = match status.execution_mode {
-                ExecutionMode::TmuxAuxiliaryWindow => "a tmux window",
-                ExecutionMode::DetachedProcess => "the default place",
-            };
-            format!("offline (the next one starts in {mode})")
+        (GatewayHealth::Healthy, Some(Host::Any), Some(port)) => {
+            format!("live at http://127.0.0.1:{port} and every other address of this machine, in {place}")
         }
+        _ => "offline".to_owned(),
     };
     let agent = match status.managed_agent_connectivity {
-        Connectivity::Connected => format!("connected, process number {}", status.managed_agent_instance_epoch),
+        Connectivity::Connected => format!("connected (epoch {})", status.managed_agent_instance_epoch),
         Connectivity::Unavailable if status.gateway_health == GatewayHealth::NotAttached => {
             "unknown: no gateway watches it".to_owned()
         }

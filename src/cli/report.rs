@@ -15,16 +15,18 @@ use super::args::{Color, Global};
 use crate::model::{ErrorCode, Failure};
 
 /// Writes what is not data.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Reporter {
     json: bool,
     quiet: bool,
     verbose: bool,
     color: bool,
+    /// The selector as it was typed (` --agent-name x`): commands in hints must work when they are pasted.
+    selector: String,
 }
 
 impl Reporter {
-    pub(super) fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global, selector: String) -> Self {
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
@@ -32,46 +34,68 @@ impl Reporter {
                 io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
-        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, color }
+        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, color, selector }
     }
 
     /// Is stdout to carry one JSON document?
-    pub(super) fn wants_json(self) -> bool {
+    pub(super) fn wants_json(&self) -> bool {
         self.json
     }
 
     /// Should the gateway log more?
-    pub(super) fn is_verbose(self) -> bool {
+    pub(super) fn is_verbose(&self) -> bool {
         self.verbose
     }
 
     /// Something worth knowing that is not the answer.
-    pub(super) fn note(self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{} {}", self.paint("note:", "36"), printable(text));
+            eprintln!("{} {}", self.paint("note:", "36"), printable(&self.addressed(text)));
         }
     }
 
     /// Something worth knowing for who asked to hear more.
-    pub(super) fn detail(self, text: &str) {
+    pub(super) fn detail(&self, text: &str) {
         if self.verbose {
             self.note(text);
         }
     }
 
     /// One `error:` and one `hint:` line, or one JSON document; and the exit status.
-    pub(super) fn failure(self, failure: &Failure) -> ExitCode {
+    pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
+        let hint = self.addressed(&failure.hint);
         if self.json {
-            let error = json!({ "code": failure.code.name(), "message": failure.message, "hint": failure.hint });
+            let error = json!({ "code": failure.code.name(), "message": failure.message, "hint": hint });
             println!("{}", json!({ "error": error }));
         } else {
             eprintln!("{} {}", self.paint("error:", "1;31"), printable(&failure.message));
-            eprintln!("{} {}", self.paint("hint:", "1;33"), printable(&failure.hint));
+            eprintln!("{} {}", self.paint("hint:", "1;33"), printable(&hint));
         }
         ExitCode::from(failure.code.exit_status())
     }
 
-    fn paint(self, text: &str, code: &str) -> String {
+    /// Puts the typed selector behind every command about this session that names none.
+    fn addressed(&self, text: &str) -> String {
+        const COMMANDS: [&str; 9] = [
+            "agents gateway attach --restart",
+            "agents gateway attach",
+            "agents gateway status",
+            "agents gateway detach",
+            "agents gateway logs",
+            "agents relaunch",
+            "agents stop",
+            "agents show",
+            "agents state",
+        ];
+        if self.selector.is_empty() || text.contains("--agent-") || text.contains("--target-tmux-session") {
+            return text.to_owned();
+        }
+        COMMANDS.iter().fold(text.to_owned(), |text, command| {
+            text.replace(&format!("`{command}`"), &format!("`{command}{}`", self.selector))
+        })
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
@@ -82,7 +106,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// What clap refused, in the same form as every other failure. Help and version are answers.
-pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, typed: &str, json: bool) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         print!("{error}");
         return ExitCode::SUCCESS;
@@ -96,9 +120,10 @@ pub(super) fn usage(error: &clap::Error, json: bool) -> ExitCode {
         text.lines().find_map(|line| line.strip_prefix("Usage: ")).map(|usage| format!("usage: {}", usage.trim()));
     let missing =
         matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand);
-    let message = if missing { "a command is needed".to_owned() } else { message.join(" ") };
-    let hint = tip.map(str::to_owned).or(help).unwrap_or_else(|| "`agents --help` lists the commands".to_owned());
-    let hint = if missing { "`agents --help` lists the commands".to_owned() } else { hint };
-    let reporter = Reporter { json, quiet: false, verbose: false, color: io::stderr().is_terminal() };
+    let message = if missing { format!("`{typed}` needs a command") } else { message.join(" ") };
+    let hint = tip.map(str::to_owned).or(help).unwrap_or_else(|| format!("`{typed} --help` shows what it takes"));
+    let hint = if missing { format!("`{typed} --help` lists the commands") } else { hint };
+    let color = io::stderr().is_terminal();
+    let reporter = Reporter { json, quiet: false, verbose: false, color, selector: String::new() };
     reporter.failure(&Failure::new(ErrorCode::Usage, message, hint))
 }

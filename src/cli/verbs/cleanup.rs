@@ -11,7 +11,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, yes: bool, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, selectors: &Selectors, yes: bool, report: &Reporter) -> Result<ExitCode, Failure> {
     let mut found = lifecycle::find_leftovers(context);
     if setting::any_selector(selectors) {
         let target = setting::resolve(context, selectors)?;

@@ -21,7 +21,7 @@ use crate::{
     os::{files, process, program},
 };
 
-pub(super) fn run(keep: bool, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(keep: bool, report: &Reporter) -> Result<ExitCode, Failure> {
     let mut stage = Stage::open(report)?;
     let played = play(&mut stage);
     let kept = keep && played.is_ok();
@@ -112,13 +112,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn open(report: Reporter) -> Result<Self, Failure> {
+    fn open(report: &Reporter) -> Result<Self, Failure> {
         let unique = Uuid::new_v4().simple().to_string();
         let folder = std::env::temp_dir().join(format!("agents-demo-{}", &unique[..8]));
         files::create_private_dir(&folder)?;
         let program = program::myself()
             .map_err(|error| Failure::internal(format!("could not find the program's own file: {error}")))?;
-        Ok(Self { folder, program, report, bold: io::stdout().is_terminal(), steps: Vec::new() })
+        Ok(Self { folder, program, report: report.clone(), bold: io::stdout().is_terminal(), steps: Vec::new() })
     }
 
     fn home(&self) -> PathBuf {

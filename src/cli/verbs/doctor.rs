@@ -11,7 +11,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, report: Reporter) -> ExitCode {
+pub(super) fn run(context: &Context, report: &Reporter) -> ExitCode {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));

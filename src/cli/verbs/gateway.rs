@@ -23,7 +23,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, words: Gateway, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Result<ExitCode, Failure> {
     match words {
         Gateway::Attach { selectors, listener, background, restart } => {
             attach(context, &selectors, &listener, background, restart, report)
@@ -44,7 +44,7 @@ fn attach(
     listener: &Listener,
     background: bool,
     restart: bool,
-    report: Reporter,
+    report: &Reporter,
 ) -> Result<ExitCode, Failure> {
     let (host, port) = setting::listener(listener)?;
     let target = setting::resolve(context, selectors)?;
@@ -59,7 +59,12 @@ fn attach(
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(context: &Context, selectors: &Selectors, require_live: bool, report: Reporter) -> Result<ExitCode, Failure> {
+fn status(
+    context: &Context,
+    selectors: &Selectors,
+    require_live: bool,
+    report: &Reporter,
+) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     let reading = lifecycle::status(&target)?;
     let live = matches!(reading.live, Live::Answering { .. });
@@ -76,7 +81,7 @@ fn status(context: &Context, selectors: &Selectors, require_live: bool, report: 
     Ok(ExitCode::SUCCESS)
 }
 
-fn detach(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+fn detach(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     setting::refuse_own_window(context, &target)?;
     let detached = lifecycle::detach(&target)?;
@@ -86,7 +91,7 @@ fn detach(context: &Context, selectors: &Selectors, report: Reporter) -> Result<
 }
 
 /// With `--json` the contract's document and nothing more.
-fn print_status(status: &StatusDocument, root: &SessionRoot, report: Reporter) {
+fn print_status(status: &StatusDocument, root: &SessionRoot, report: &Reporter) {
     if report.wants_json() {
         render::json(&json!(status));
     } else {
@@ -99,7 +104,7 @@ fn serve(
     root: SessionRoot,
     listener: &Listener,
     ready: Option<String>,
-    report: Reporter,
+    report: &Reporter,
 ) -> Result<ExitCode, Failure> {
     // A gateway that `attach` started got its listener in words; its environment is the tmux server's.
     let (host, port) = if ready.is_some() {

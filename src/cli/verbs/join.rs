@@ -10,7 +10,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, words: &Join, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, words: &Join, report: &Reporter) -> Result<ExitCode, Failure> {
     let options = JoinOptions {
         name: words.agent_name.as_deref().map(AgentName::parse).transpose()?,
         id: words.agent_id.as_deref().map(AgentId::parse).transpose()?,

@@ -11,7 +11,7 @@ use crate::{
     target::{self, Context},
 };
 
-pub(super) fn run(context: &Context, words: &Launch, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Result<ExitCode, Failure> {
     let here = std::env::current_dir().map_err(|error| {
         Failure::usage(format!("the current folder cannot be used: {error}"), "name one with --workdir")
     })?;

@@ -11,7 +11,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, all: bool, report: Reporter) -> ExitCode {
+pub(super) fn run(context: &Context, all: bool, report: &Reporter) -> ExitCode {
     let (mut entries, problems) = lifecycle::list(context);
     if !all {
         entries.retain(|entry| entry.agent != "stopped");

@@ -25,7 +25,7 @@ pub(super) fn run(
     selectors: &Selectors,
     follow: bool,
     count: usize,
-    report: Reporter,
+    report: &Reporter,
 ) -> Result<ExitCode, Failure> {
     if follow && report.wants_json() {
         return Err(Failure::usage("--follow never ends, and --json prints one document", "leave one of them out"));
@@ -59,7 +59,9 @@ pub(super) fn run(
             // Only whole lines; the rest comes with its end.
             let whole = text.rfind('\n').map_or(0, |at| at + 1);
             position += whole as u64;
-            text[..whole].lines().for_each(render::line);
+            if text[..whole].lines().try_for_each(render::try_line).is_err() {
+                return Ok(ExitCode::SUCCESS);
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::model::Failure;
 
 /// Runs one command.
-pub(super) fn run(cli: Cli, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
     let context = || setting::context(&cli.global);
     match cli.command {
         Command::Launch(words) => launch::run(&context()?, &words, report),

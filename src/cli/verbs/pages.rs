@@ -12,7 +12,7 @@ use crate::{
     os::files::{self, Durability},
 };
 
-pub(super) fn completions(shell: Shell, report: Reporter) -> ExitCode {
+pub(super) fn completions(shell: Shell, report: &Reporter) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "agents", &mut script);
     if report.wants_json() {
@@ -23,7 +23,7 @@ pub(super) fn completions(shell: Shell, report: Reporter) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-pub(super) fn man(folder: &Path, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn man(folder: &Path, report: &Reporter) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::usage(format!("could not create `{}`: {error}", folder.display()), "name another folder")
     })?;

@@ -10,7 +10,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     let created = lifecycle::relaunch(&target)?;
     if report.wants_json() {

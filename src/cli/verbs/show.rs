@@ -11,7 +11,7 @@ use crate::{
     target::{Context, FoundBy, Target},
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     let identity = target.manifest.attach_identity(&target.root.name());
     let live = lifecycle::observe(&target.root, &identity)?;

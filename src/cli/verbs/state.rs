@@ -10,7 +10,7 @@ use crate::{
     target::{AgentPane, Context},
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     let pane = match &target.agent {
         AgentPane::Alive(pane) | AgentPane::Replaced(pane) | AgentPane::Dead(pane) => Some(pane),

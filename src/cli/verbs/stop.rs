@@ -11,7 +11,7 @@ use crate::{
     target::Context,
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, report: Reporter) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
     setting::refuse_own_window(context, &target)?;
     let label = target.label();
