@@ -12,4 +12,9 @@
 mod support;
 
 mod architecture;
+mod files;
+mod join;
 mod journey;
+mod launch;
+mod target;
+mod words;
