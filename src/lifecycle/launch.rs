@@ -1,16 +1,23 @@
 //! Launch: a new tmux session whose window 0 runs the agent.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
-use super::publish::{self, Publication};
+use super::{
+    cleanup::session_roots,
+    publish::{self, Publication},
+};
 use crate::{
-    api::{Manifest, Origin},
+    api::{Manifest, Origin, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
     os::{clock, files, process, program},
-    session::{SessionRoot, environment, manifest},
-    target::Context,
+    session::{SessionRoot, documents, environment, manifest},
+    target::{self, Context},
     tmux::{Commands, PaneFacts, Server, SessionFacts, SessionTarget, TmuxError, change, inspect, server, version},
 };
 
@@ -70,7 +77,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
         Some(name) => name.clone(),
         None => SessionName::parse(&format!("AGENTS-{}-{}", options.name, now.epoch_millis()))?,
     };
-    expect_reachable(&context.server)?;
+    expect_reachable(context)?;
     files::create_private_dir(root.path())?;
     let made = create_session(&context.server, &root, &session_name, &id, &directory, &program);
     let (session, pane) = made.inspect_err(|_| remove(&root))?;
@@ -177,8 +184,18 @@ pub(super) fn tool_from_program(program: &str) -> Result<ToolName, Failure> {
 }
 
 /// A server whose socket file was removed is out of reach; starting a second one would split the user's sessions.
-fn expect_reachable(server: &Server) -> Result<(), Failure> {
-    if let Some(folder) = server.socket().parent().filter(|_| !server.has_socket_file()) {
+fn expect_reachable(context: &Context) -> Result<(), Failure> {
+    let socket = context.server.socket();
+    if context.server.has_socket_file() {
+        return Ok(());
+    }
+    for root in session_roots(context) {
+        let surface = documents::load::<Surface>(&root.surface()).ok();
+        if let Some(surface) = surface.filter(|surface| Path::new(&surface.tmux_socket) == socket) {
+            target::expect_reachable(&surface)?;
+        }
+    }
+    if let Some(folder) = socket.parent() {
         files::create_private_dir(folder)?;
     }
     Ok(())

@@ -10,5 +10,5 @@ mod resolve;
 mod selector;
 
 pub use proof::{AgentPane, FoundBy, Target};
-pub use resolve::{Context, Inside, of_root, resolve};
+pub use resolve::{Context, Inside, expect_reachable, of_root, resolve};
 pub use selector::{Selector, Typed, choose};
