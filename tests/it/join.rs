@@ -4,6 +4,8 @@ use crate::support::{Agent, World, eventually, keys, predecessor};
 
 /// Somebody starts a session by hand; returns its pane.
 fn start(world: &World, name: &str) -> String {
+    // tmux expands the name as a format, and takes a final `;` for the end of the command.
+    let name = &name.replace('#', "##").replace(';', "\\;");
     world.tmux(&[
         "new-session",
         "-d",
@@ -212,7 +214,7 @@ fn stopping_a_joined_session_ends_the_gateway_and_leaves_the_rest_alone() {
 fn the_tool_is_what_runs_in_the_foreground_unless_named() {
     let world = World::new();
     let script = World::scripted_agent();
-    world.tmux(&["new-session", "-d", "-s", "direct", &format!("{} sleep", script.display())]);
+    world.tmux(&["new-session", "-d", "-s", "direct", &format!("exec {} sleep", script.display())]);
     world.tmux(&["new-session", "-d", "-s", "shell", "bash --norc"]);
     world.tmux(&["send-keys", "-t", "=shell:", &format!("{} lines", script.display()), "Enter"]);
     for session in ["direct", "shell"] {

@@ -66,7 +66,9 @@ impl World {
 
     /// The scripted terminal agent, which cargo builds beside the program.
     pub fn scripted_agent() -> PathBuf {
-        Self::program().with_file_name("examples").join("scripted-agent")
+        let program = Self::program().with_file_name("examples").join("scripted-agent");
+        assert!(program.exists(), "`cargo test` builds it; with `--test it` build it first: `cargo build --examples`");
+        program
     }
 
     /// A command in this world: nothing of the caller's tmux, home or gateway variables reaches it.
