@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    api::Document,
+    api::{DesiredConfig, Document},
     model::{ErrorCode, Failure},
     os::files::{self, Durability, FileError},
 };
@@ -75,6 +75,15 @@ impl From<DocumentError> for Failure {
                     "an older program wrote it: launch or join the session again"
                 };
                 Self::new(ErrorCode::Incompatible, message, hint)
+            }
+            // The one file that operators edit: a mistake in it is theirs to mend.
+            DocumentError::Empty { path }
+            | DocumentError::Malformed { path, .. }
+            | DocumentError::Rule { path, .. }
+                if path.file_name().is_some_and(|name| name == DesiredConfig::NAME) =>
+            {
+                let keys = DesiredConfig::KEYS.join(", ");
+                Self::usage(message, format!("mend it, or remove it to get the defaults; its keys are {keys}"))
             }
             _ => Self::refused(message, "nothing was changed; `agents doctor` lists damaged files and what mends them"),
         }
@@ -168,7 +177,6 @@ pub fn store_bytes(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::DesiredConfig;
 
     fn check(content: &[u8], wanted: &str) {
         let folder = tempfile::tempdir().unwrap();
