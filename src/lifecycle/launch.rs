@@ -1,6 +1,10 @@
 //! Launch: a new tmux session whose window 0 runs the agent.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -9,7 +13,7 @@ use super::{
     publish::{self, Publication},
 };
 use crate::{
-    api::{Manifest, Origin},
+    api::{Manifest, Origin, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
     os::{clock, files, process, program},
     session::{SessionRoot, documents, environment, manifest},
@@ -181,10 +185,17 @@ pub(super) fn tool_from_program(program: &str) -> Result<ToolName, Failure> {
 
 /// A server whose socket file was removed is out of reach; starting a second one would split the user's sessions.
 fn expect_reachable(context: &Context) -> Result<(), Failure> {
-    let server = &context.server;
-    let surfaces = session_roots(context).into_iter().filter_map(|root| documents::load(&root.surface()).ok());
-    target::expect_reachable(surfaces, server)?;
-    if let Some(folder) = server.socket().parent().filter(|_| !server.has_socket_file()) {
+    let socket = context.server.socket();
+    if context.server.has_socket_file() {
+        return Ok(());
+    }
+    for root in session_roots(context) {
+        let surface = documents::load::<Surface>(&root.surface()).ok();
+        if let Some(surface) = surface.filter(|surface| Path::new(&surface.tmux_socket) == socket) {
+            target::expect_reachable(&surface)?;
+        }
+    }
+    if let Some(folder) = socket.parent() {
         files::create_private_dir(folder)?;
     }
     Ok(())

@@ -37,6 +37,9 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
         }
         other => {
             notes.extend(describe(other));
+            if let Err(error) = documents::load_if_present::<StatusDocument>(&target.root.state()) {
+                notes.push(format!("the snapshot could not be used and was written anew: {error}"));
+            }
             let (snapshot, done) = live::withdraw(target, other)?;
             notes.extend(done);
             snapshot

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    api::Document,
+    api::{DesiredConfig, Document},
     model::{ErrorCode, Failure},
     os::files::{self, Durability, FileError},
 };
@@ -76,6 +76,15 @@ impl From<DocumentError> for Failure {
                 };
                 Self::new(ErrorCode::Incompatible, message, hint)
             }
+            // The one file that operators edit: a mistake in it is theirs to mend.
+            DocumentError::Empty { path }
+            | DocumentError::Malformed { path, .. }
+            | DocumentError::Rule { path, .. }
+                if path.file_name().is_some_and(|name| name == DesiredConfig::NAME) =>
+            {
+                let keys = DesiredConfig::KEYS.join(", ");
+                Self::usage(message, format!("mend it, or remove it to get the defaults; its keys are {keys}"))
+            }
             _ => Self::refused(message, "nothing was changed; `agents doctor` lists damaged files and what mends them"),
         }
     }
@@ -89,6 +98,11 @@ pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
     let bytes = files::read(path)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(DocumentError::Empty { path: path.to_owned() });
+    }
+    // Derived readers take a list for an object whose fields come in order; the contract does not.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let why = "a list stands where an object must".to_owned();
+        return Err(DocumentError::Malformed { path: path.to_owned(), document: D::NAME, line: 1, column: 1, why });
     }
     let malformed = |error: &serde_json::Error| DocumentError::Malformed {
         path: path.to_owned(),
@@ -168,7 +182,6 @@ pub fn store_bytes(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::DesiredConfig;
 
     fn check(content: &[u8], wanted: &str) {
         let folder = tempfile::tempdir().unwrap();
@@ -195,6 +208,7 @@ mod tests {
         check(b"{\"schema_version\": 1, \"desired_port\": 0}", "must be 1 to 65535");
         check(&[b"{\"desired_tui_tracking_timings\":".as_slice(), &b"[".repeat(10_000)].concat(), "line 1");
         check(b"\xff\xfe{}", "line 1");
+        check(b" [1]", "a list stands where an object must");
         check(b"{}", "fine");
     }
 }

@@ -121,13 +121,22 @@ pub fn offline_snapshot(
 /// The offline snapshot as it would be written now; writes nothing.
 ///
 /// # Errors
-/// [`DocumentError`] when `attach.json` cannot be read.
+/// [`DocumentError`] when neither `attach.json` nor the manifest can be read.
 pub fn read_offline(root: &SessionRoot) -> Result<StatusDocument, DocumentError> {
-    let attach: AttachContract = documents::load(&root.attach())?;
-    // A damaged wish list must not keep anybody from learning that no gateway answers.
+    offline_now(root).map(|(_, snapshot)| snapshot)
+}
+
+fn offline_now(root: &SessionRoot) -> Result<(AttachContract, StatusDocument), DocumentError> {
+    // A damaged wish list must not keep anybody from learning that the gateway is gone, nor must a damaged
+    // contract: it is derived, and is derived again.
     let desired = documents::load::<DesiredConfig>(&root.desired_config()).unwrap_or_default();
+    let attach = match documents::load::<AttachContract>(&root.attach()) {
+        Ok(attach) => attach,
+        Err(_) => attach_contract(root, &documents::load(&root.manifest())?, &desired),
+    };
     let previous = documents::load::<StatusDocument>(&root.state()).ok();
-    Ok(offline_snapshot(&attach, &desired, previous.as_ref()))
+    let snapshot = offline_snapshot(&attach, &desired, previous.as_ref());
+    Ok((attach, snapshot))
 }
 
 /// Puts the offline snapshot and the offline bookkeeping in place, and returns the snapshot.
@@ -136,10 +145,9 @@ pub fn read_offline(root: &SessionRoot) -> Result<StatusDocument, DocumentError>
 /// the gateway may only be unresponsive and its files stay.
 ///
 /// # Errors
-/// [`DocumentError`] when `attach.json` cannot be read or the disk refuses.
+/// [`DocumentError`] when neither `attach.json` nor the manifest can be read, or the disk refuses.
 pub fn restore_offline(root: &SessionRoot, ended: bool) -> Result<StatusDocument, DocumentError> {
-    let attach: AttachContract = documents::load(&root.attach())?;
-    let snapshot = read_offline(root)?;
+    let (attach, snapshot) = offline_now(root)?;
     if ended {
         remove_live_records(root)?;
     }

@@ -175,6 +175,7 @@ fn backend_state(new: &NewManifest<'_>) -> Value {
         "turn_index": 0, "role_bootstrap_applied": true, "working_directory": new.working_directory,
         "tmux_session_name": new.session_name, "tmux_window_name": new.window_name,
         "tmux_window_id": new.window_id, "tmux_pane_id": new.pane_id,
+        "session_id": null, "resume_selection_kind": "none", "resume_selection_value": null,
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{Manifest, RegistryRecord, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName},
-    os::{clock, files},
+    os::{clock, files, process},
     session::{Home, Registry, SessionEnvironment, SessionRoot, Variable, documents},
     tmux::{Server, SessionFacts, SessionTarget, TmuxError, inspect},
 };
@@ -199,31 +199,32 @@ fn look(
     wanted: &SessionTarget,
     surface: Option<&Surface>,
 ) -> Result<Result<SessionFacts, String>, Failure> {
-    let recorded = surface.map(|surface| surface.tmux_server_pid);
     match inspect::session(server, wanted) {
         Ok(facts) => Ok(Ok(facts)),
         Err(TmuxError::NoTarget { .. }) => Ok(Err("the tmux session was closed".to_owned())),
-        Err(TmuxError::NoServer { socket }) => match recorded.filter(|_| !server.has_socket_file()) {
-            Some(pid) if crate::os::process::is_named(pid, "tmux") => Err(lost_socket(pid, &socket)),
-            _ => Ok(Err(format!("no tmux server runs on socket `{}`", socket.display()))),
-        },
+        Err(TmuxError::NoServer { socket }) => {
+            surface.map_or(Ok(()), expect_reachable)?;
+            Ok(Err(format!("no tmux server runs on socket `{}`", socket.display())))
+        }
         Err(other) => Err(other.into()),
     }
 }
 
-/// Refuses a server that lives and lost its socket file, as far as the session files of this home know it.
+/// Refuses when the recorded server still runs and its socket file was removed: nobody can reach it, and a
+/// second server on the same path would split the user's sessions.
 ///
 /// # Errors
-/// [`lost_socket`]: starting another server would split the user's sessions.
-pub fn expect_reachable(surfaces: impl Iterator<Item = Surface>, server: &Server) -> Result<(), Failure> {
-    if server.has_socket_file() {
+/// tmux unavailable, with the signal that brings the socket back.
+pub fn expect_reachable(surface: &Surface) -> Result<(), Failure> {
+    let (pid, socket) = (surface.tmux_server_pid, Path::new(&surface.tmux_socket));
+    if socket.exists() || !process::is_named(pid, "tmux") {
         return Ok(());
     }
-    let mut here = surfaces.filter(|surface| Path::new(&surface.tmux_socket) == server.socket());
-    match here.find(|surface| crate::os::process::is_named(surface.tmux_server_pid, "tmux")) {
-        Some(surface) => Err(lost_socket(surface.tmux_server_pid, server.socket())),
-        None => Ok(()),
-    }
+    // The server started the agent's process, so it is older; a stranger that got its pid later is younger.
+    let same = process::identify(pid).is_some_and(|found| {
+        found.boot_id == surface.process.boot_id && found.start_ticks <= surface.process.start_ticks
+    });
+    if same { Err(lost_socket(pid, socket)) } else { Ok(()) }
 }
 
 /// The server lives, but its socket file was removed: out of reach until it makes a new one.

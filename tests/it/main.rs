@@ -8,10 +8,17 @@
     clippy::print_stderr,
     unreachable_pub,
     missing_docs,
+    clippy::unused_self,
     reason = "tests play the operator, the user and the fault"
 )]
 
 mod support;
 
 mod architecture;
+mod files;
+mod join;
 mod journey;
+mod launch;
+mod storage;
+mod target;
+mod words;

@@ -1,9 +1,11 @@
 //! The world of one test: a private folder with a private tmux server and a private home.
 
+mod fixtures;
 mod http;
 mod run;
 mod world;
 
+pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
 pub use http::{Answer, get, raw};
 pub use run::Run;
 pub use world::{Agent, World, signal};

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::Read,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -35,7 +36,6 @@ impl World {
         for name in ["home", "work", "tmux"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(folder.path().join("home"), std::fs::Permissions::from_mode(0o700)).unwrap();
         let world = Self { folder };
         let default = PathBuf::from(format!("/tmp/tmux-{}/default", rustix::process::geteuid().as_raw()));
@@ -66,7 +66,9 @@ impl World {
 
     /// The scripted terminal agent, which cargo builds beside the program.
     pub fn scripted_agent() -> PathBuf {
-        Self::program().with_file_name("examples").join("scripted-agent")
+        let program = Self::program().with_file_name("examples").join("scripted-agent");
+        assert!(program.exists(), "`cargo test` builds it; with `--test it` build it first: `cargo build --examples`");
+        program
     }
 
     /// A command in this world: nothing of the caller's tmux, home or gateway variables reaches it.
@@ -135,7 +137,6 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        use std::os::unix::process::ExitStatusExt;
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Run { words, status, stdout: writer.join().unwrap(), stderr: reader.join().unwrap() }
     }
