@@ -1,7 +1,10 @@
 //! What others see of a running gateway: its records, the session's variables, the registry's pointer.
 
 use crate::{
-    api::{CurrentInstance, DesiredConfig, GatewayPointer, Manifest, Owner, PROTOCOL_VERSION},
+    api::{
+        CurrentInstance, DesiredConfig, GatewayPointer, Manifest, Origin, Owner, PROTOCOL_VERSION, RegistryRecord,
+        Surface,
+    },
     model::{AgentId, Failure, Moment, TmuxSessionId},
     os::clock,
     session::{Registry, SessionRoot, documents, environment, gateway_files, manifest, registry},
@@ -74,10 +77,27 @@ impl Publisher {
             protocol_version: PROTOCOL_VERSION.to_owned(),
         };
         let name = facts.attach.tmux_session_name.clone();
-        self.in_registry(|record| {
+        let known = self.in_registry(|record| {
             registry::mark_active(record, &name, now);
-            record.gateway = Some(pointer);
-        })
+            record.gateway = Some(pointer.clone());
+        })?;
+        if !known && let Err(failure) = self.register(pointer, now) {
+            tracing::warn!(%failure, "this agent is missing in the registry");
+        }
+        Ok(())
+    }
+
+    /// Publishes a record that was lost or damaged. A home without a registry is another program's.
+    fn register(&self, gateway: GatewayPointer, now: Moment) -> Result<(), Failure> {
+        let Some(registry) = self.registry.as_ref().filter(|registry| registry.folder().is_dir()) else {
+            return Ok(());
+        };
+        let manifest: Manifest = documents::load(&self.root.manifest())?;
+        let surface = documents::load::<Surface>(&self.root.surface());
+        let launched = surface.is_ok_and(|surface| surface.origin == Origin::Launched);
+        let mut record = registry::new_record(&self.root, &manifest, launched, now);
+        record.gateway = Some(gateway);
+        registry.publish(record, now, |other| other.is_fresh(now))
     }
 
     /// A sign of life: the lease starts anew.
@@ -88,13 +108,14 @@ impl Publisher {
         }
     }
 
-    fn in_registry(&self, update: impl FnOnce(&mut crate::api::RegistryRecord)) -> Result<(), Failure> {
-        let Some(registry) = &self.registry else { return Ok(()) };
+    /// Changes this agent's record; `false` when there is none that could be changed.
+    fn in_registry(&self, update: impl FnOnce(&mut RegistryRecord)) -> Result<bool, Failure> {
+        let Some(registry) = &self.registry else { return Ok(false) };
         let manifest: Manifest = documents::load(&self.root.manifest())?;
         if let (Some(id), Some(generation)) = (&manifest.agent_id, &manifest.registry_generation_id) {
-            registry.update(&AgentId::parse(id)?, generation, update)?;
+            return registry.update(&AgentId::parse(id)?, generation, update);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Carries a new session name into every document that holds one, so that programs that go by name still find it.

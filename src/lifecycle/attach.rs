@@ -8,6 +8,7 @@ use std::{
 use super::{
     begin,
     live::{self, Live},
+    publish,
 };
 use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
@@ -18,7 +19,7 @@ use crate::{
         program,
         rendezvous::{Missed, Rendezvous},
     },
-    session::{SessionRoot, documents, gateway_files},
+    session::{SessionEnvironment, SessionRoot, Variable, documents, gateway_files},
     target::{AgentPane, Target},
     tmux::{Commands, PaneFacts, SessionFacts, TmuxError, change},
 };
@@ -42,6 +43,8 @@ pub struct AttachOptions {
     pub restart: bool,
     /// The operator accepts a gateway that other machines can reach.
     pub allow_remote: bool,
+    /// The gateway logs more.
+    pub verbose: bool,
 }
 
 /// A gateway that answers.
@@ -88,6 +91,11 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
         running => notes.extend(end_gateway(target, &running)?.1),
     }
     refresh_surface(target, &pane)?;
+    // Taken back by an earlier stop, or never set by another program.
+    let variables = SessionEnvironment::new(session.environment.clone());
+    if variables.get(Variable::ManifestPath).is_none() {
+        publish::publish_variables(&target.server, session, &target.root, &target.manifest)?;
+    }
     let (status, said) = start(target, session, &attach, options)?;
     notes.extend(said);
     Ok(Attached { status, reused: false, notes })
@@ -214,6 +222,9 @@ fn gateway_words(root: &SessionRoot, ready: &str, options: &AttachOptions) -> Re
     }
     if options.allow_remote {
         words.push("--allow-remote".to_owned());
+    }
+    if options.verbose {
+        words.push("--verbose".to_owned());
     }
     Ok(words)
 }

@@ -36,5 +36,14 @@ pub(super) fn detach_locked(target: &Target) -> Result<Detached, Failure> {
     if !ended && notes.is_empty() {
         notes.push("no gateway was attached".to_owned());
     }
+    if ended && holds_only_gateways(target) {
+        notes.push("the gateway's window was the session's last one, so the tmux session has ended".to_owned());
+    }
     Ok(Detached { status, ended, notes })
+}
+
+/// Without the agent's window, the session lives only as long as the gateway's.
+fn holds_only_gateways(target: &Target) -> bool {
+    let panes = target.session.as_ref().map(|session| session.panes.as_slice()).unwrap_or_default();
+    !panes.is_empty() && panes.iter().all(|pane| pane.gateway_mark == target.root.name())
 }

@@ -166,7 +166,7 @@ fn session(context: &Context, root: &SessionRoot) -> Vec<Check> {
         Ok(target) => target,
         Err(failure) => return vec![check(label, Severity::Broken, failure.message, Some(failure.hint))],
     };
-    let label = format!("agent {}", target.label());
+    let label = format!("agent {} ({})", target.label(), id(&target));
     let mut checks = damaged_documents(&label, &target);
     checks.extend(modes(&label, root));
     checks.extend(agent(&label, &target));
@@ -236,18 +236,12 @@ fn agent(label: &str, target: &Target) -> Option<Check> {
             )),
         )),
         AgentPane::Alive(_) | AgentPane::Replaced(_) => None,
-        AgentPane::Dead(_) => Some(check(
-            label,
-            Severity::Warning,
-            "its program has ended",
-            Some(format!("agents relaunch --agent-id {}", id(target))),
-        )),
-        AgentPane::Missing(why) => Some(check(
-            label,
-            Severity::Warning,
-            why.clone(),
-            Some(format!("agents relaunch --agent-id {}", id(target))),
-        )),
+        AgentPane::Dead(_) => {
+            Some(check(label, Severity::Warning, "its program has ended", Some(target.revival().to_owned())))
+        }
+        AgentPane::Missing(why) => {
+            Some(check(label, Severity::Warning, why.clone(), Some(target.revival().to_owned())))
+        }
     }
 }
 

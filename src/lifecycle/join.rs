@@ -44,6 +44,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
     let (session, pane, moved) = agent_window(&server, session, options.renumber)?;
     let name = agent_name(options, &session)?;
     let id = options.id.clone().map_or_else(|| publish::default_id(&name), Ok)?;
+    publish::expect_private_home(context)?;
     publish::expect_free_id(context, &context.registry(), &id)?;
     let program = foreground_program(&pane);
     let tool = options.tool.clone().map_or_else(|| tool_from_program(&program), Ok)?;

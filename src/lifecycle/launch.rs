@@ -68,6 +68,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
     let program = resolve_program(options)?;
     let tool = tool_name(options, &program)?;
     let id = options.id.clone().map_or_else(|| publish::default_id(&options.name), Ok)?;
+    publish::expect_private_home(context)?;
     publish::expect_free_id(context, &context.registry(), &id)?;
     let now = clock::now();
     let generation = Uuid::new_v4();
@@ -194,9 +195,6 @@ fn expect_reachable(context: &Context) -> Result<(), Failure> {
         if let Some(surface) = surface.filter(|surface| Path::new(&surface.tmux_socket) == socket) {
             target::expect_reachable(&surface)?;
         }
-    }
-    if let Some(folder) = socket.parent() {
-        files::create_private_dir(folder)?;
     }
     Ok(())
 }

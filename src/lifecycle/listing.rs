@@ -10,7 +10,7 @@ use crate::{
     model::PaneId,
     os::lock,
     session::{SessionRoot, documents},
-    target::Context,
+    target::{self, Context},
     tmux::{PaneFacts, Server, inspect},
 };
 
@@ -53,7 +53,12 @@ pub fn list(context: &Context) -> (Vec<Entry>, Vec<String>) {
                         None
                     }
                 });
-            entry(record, root.as_ref(), surface.as_ref(), panes.as_deref())
+            // A server that lost its socket holds its agents all the same.
+            let lost = surface.as_ref().and_then(|surface| target::expect_reachable(surface).err());
+            let panes = panes.as_deref().filter(|_| lost.is_none());
+            let found = entry(record, root.as_ref(), surface.as_ref(), panes);
+            problems.extend(lost.map(|failure| format!("{}; {}", failure.message, failure.hint)));
+            found
         })
         .collect();
     (entries, problems)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    api::{Identity, Lifecycle, LifecycleState, Manifest, Origin, RegistryRecord, RuntimePointer, Surface, Terminal},
+    api::{Manifest, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -63,7 +63,7 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
     gateway_files::publish_capability(new.root, &manifest)?;
     store::create(&new.root.queue(), new.now)?;
     publish_variables(new.server, new.session, new.root, &manifest)?;
-    let record = record(new.root, &manifest, new.origin, new.now);
+    let record = registry::new_record(new.root, &manifest, new.origin == Origin::Launched, new.now);
     let context = new.context;
     context.registry().publish(record, new.now, |other| is_live(context, other))?;
     Ok(manifest)
@@ -121,37 +121,6 @@ pub(super) fn surface(
     })
 }
 
-fn record(root: &SessionRoot, manifest: &Manifest, origin: Origin, now: Moment) -> RegistryRecord {
-    let session_name = manifest.tmux_session_name.clone().unwrap_or_default();
-    RegistryRecord {
-        schema_version: 3,
-        agent_name: manifest.agent_name.clone().unwrap_or_default(),
-        agent_id: manifest.agent_id.clone().unwrap_or_default(),
-        generation_id: manifest.registry_generation_id.clone().unwrap_or_default(),
-        lifecycle: Lifecycle {
-            state: LifecycleState::Active,
-            relaunchable: origin == Origin::Launched,
-            state_updated_at: now.iso_seconds(),
-            stopped_at: None,
-            stop_reason: None,
-        },
-        identity: Identity { backend: manifest.backend.clone(), tool: manifest.tool.clone() },
-        runtime: RuntimePointer {
-            manifest_path: root.manifest().to_string_lossy().into_owned(),
-            session_root: Some(root.path().to_string_lossy().into_owned()),
-            agent_def_dir: manifest.runtime.agent_def_dir.clone(),
-        },
-        terminal: Terminal {
-            kind: "tmux".to_owned(),
-            current_session_name: Some(session_name.clone()),
-            last_session_name: session_name,
-        },
-        liveness: Some(registry::lease(now)),
-        gateway: None,
-        mailbox: None,
-    }
-}
-
 /// Does the record's session still exist? What cannot be told counts as living.
 pub(super) fn is_live(context: &Context, record: &RegistryRecord) -> bool {
     if !record.lifecycle.state.is_live() {
@@ -162,6 +131,12 @@ pub(super) fn is_live(context: &Context, record: &RegistryRecord) -> bool {
         Ok(found) => found.session.is_ok(),
         Err(failure) => failure.code != crate::model::ErrorCode::TargetNotFound,
     }
+}
+
+/// The home must be ours alone before anything is put into it.
+pub(super) fn expect_private_home(context: &Context) -> Result<(), Failure> {
+    files::create_private_dir(context.home.path())?;
+    Ok(files::check_private_dir(context.home.path())?)
 }
 
 /// Refuses an agent id that a live session uses, before anything is created for it.

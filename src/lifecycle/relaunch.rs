@@ -80,7 +80,9 @@ fn start_program(target: &Target, surface: &Surface, directory: &str) -> Result<
             ),
         )),
         AgentPane::Missing(_) => {
-            Ok(change::new_agent_window(&target.server, session.session_id, directory, &surface.program)?)
+            // When the agent's window closed, its viewers fell to the gateway's; a key typed there is not for it.
+            let only_ours = session.panes.iter().all(|pane| pane.gateway_mark == target.root.name());
+            Ok(change::new_agent_window(&target.server, session.session_id, directory, &surface.program, only_ours)?)
         }
     }
 }

@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(3);
 pub struct Stopped {
     /// The agent's program was ended.
     pub agent_ended: bool,
+    /// Nothing was left to stop.
+    pub already: bool,
     /// The tmux session lives on, and why.
     pub session_kept: Option<String>,
     /// What was cleaned, in words.
@@ -38,7 +40,8 @@ pub fn stop(target: &Target) -> Result<Stopped, Failure> {
     let agent_ended = launched && end_agent(target)?;
     let session_kept = kept_session(target, launched)?;
     mark_stopped(target)?;
-    Ok(Stopped { agent_ended, session_kept, notes })
+    let already = !agent_ended && target.session.is_err() && notes.is_empty();
+    Ok(Stopped { agent_ended, already, session_kept, notes })
 }
 
 /// Closes the agent's pane, by id, and waits until its process is gone.

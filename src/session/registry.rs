@@ -11,10 +11,13 @@ use std::{
 
 use super::{
     documents::{self, DocumentError},
-    layout::record_folder,
+    layout::{SessionRoot, record_folder},
 };
 use crate::{
-    api::{GatewayPointer, Lifecycle, LifecycleState, Liveness, RegistryRecord},
+    api::{
+        GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer,
+        Terminal,
+    },
     model::{AgentId, ErrorCode, Failure, LEASE, Moment},
     os::{
         files::{self, FileError},
@@ -134,12 +137,13 @@ impl Registry {
             return Ok(false);
         }
         let _lock = self.lock()?;
-        match self.read(id)? {
-            Some(mut record) if record.generation_id == generation => {
+        match self.read(id) {
+            Ok(Some(mut record)) if record.generation_id == generation => {
                 change(&mut record);
                 self.write(id, &record)?;
                 Ok(true)
             }
+            // A damaged record cannot be changed; who owns the agent publishes it anew.
             _ => Ok(false),
         }
     }
@@ -173,6 +177,38 @@ impl Registry {
     /// The folder, for messages.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// The record of a session that is about to be published.
+pub fn new_record(root: &SessionRoot, manifest: &Manifest, relaunchable: bool, now: Moment) -> RegistryRecord {
+    let session_name = manifest.tmux_session_name.clone().unwrap_or_default();
+    RegistryRecord {
+        schema_version: 3,
+        agent_name: manifest.agent_name.clone().unwrap_or_default(),
+        agent_id: manifest.agent_id.clone().unwrap_or_default(),
+        generation_id: manifest.registry_generation_id.clone().unwrap_or_default(),
+        lifecycle: Lifecycle {
+            state: LifecycleState::Active,
+            relaunchable,
+            state_updated_at: now.iso_seconds(),
+            stopped_at: None,
+            stop_reason: None,
+        },
+        identity: Identity { backend: manifest.backend.clone(), tool: manifest.tool.clone() },
+        runtime: RuntimePointer {
+            manifest_path: root.manifest().to_string_lossy().into_owned(),
+            session_root: Some(root.path().to_string_lossy().into_owned()),
+            agent_def_dir: manifest.runtime.agent_def_dir.clone(),
+        },
+        terminal: Terminal {
+            kind: "tmux".to_owned(),
+            current_session_name: Some(session_name.clone()),
+            last_session_name: session_name,
+        },
+        liveness: Some(lease(now)),
+        gateway: None,
+        mailbox: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The proofs: does this manifest belong to this session, and is this pane still the agent's?
 
 use crate::{
-    api::{Manifest, Surface},
+    api::{Manifest, Origin, Surface},
     model::{Failure, PaneId},
     os::process,
     session::SessionRoot,
@@ -57,6 +57,15 @@ impl Target {
         self.manifest.agent_name.clone().unwrap_or_else(|| self.root.name())
     }
 
+    /// How an agent whose program is gone comes back.
+    pub fn revival(&self) -> &'static str {
+        if self.surface.as_ref().is_some_and(|surface| surface.origin == Origin::Launched) {
+            "`agents relaunch` starts the program again in window 0"
+        } else {
+            "start its program again in the same pane; if the pane is gone, `agents stop` and then `agents join` adopts another"
+        }
+    }
+
     /// The live session.
     ///
     /// # Errors
@@ -86,9 +95,19 @@ impl Target {
         };
         Err(Failure::not_found(
             format!("session `{}` holds no living agent: {why}", session.session_name),
-            "`agents relaunch` starts the program again in window 0",
+            self.revival(),
         ))
     }
+}
+
+/// Does the server that the surface was recorded on still run, reachable or not?
+pub(super) fn server_lives(surface: &Surface) -> bool {
+    let pid = surface.tmux_server_pid;
+    // The server started the agent's process, so it is older; a stranger that got its pid later is younger.
+    process::is_named(pid, "tmux")
+        && process::identify(pid).is_some_and(|found| {
+            found.boot_id == surface.process.boot_id && found.start_ticks <= surface.process.start_ticks
+        })
 }
 
 /// Is this the tmux server that the surface was recorded on?

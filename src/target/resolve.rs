@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{Manifest, RegistryRecord, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName},
-    os::{clock, files, process},
+    os::{clock, files},
     session::{Home, Registry, SessionEnvironment, SessionRoot, Variable, documents},
     tmux::{Server, SessionFacts, SessionTarget, TmuxError, inspect},
 };
@@ -186,6 +186,9 @@ fn complete(
         Ok(facts) => proof::belongs(&manifest, surface.as_ref(), &facts).map(|()| facts),
         Err(why) => Err(why),
     };
+    if let (Err(_), Some(surface)) = (&session, &surface) {
+        expect_same_server(surface, &server)?;
+    }
     let agent = match &session {
         Ok(facts) => proof::agent_pane(&manifest, surface.as_ref(), facts),
         Err(why) => AgentPane::Missing(why.clone()),
@@ -217,14 +220,23 @@ fn look(
 /// tmux unavailable, with the signal that brings the socket back.
 pub fn expect_reachable(surface: &Surface) -> Result<(), Failure> {
     let (pid, socket) = (surface.tmux_server_pid, Path::new(&surface.tmux_socket));
-    if socket.exists() || !process::is_named(pid, "tmux") {
-        return Ok(());
+    if socket.exists() || !proof::server_lives(surface) { Ok(()) } else { Err(lost_socket(pid, socket)) }
+}
+
+/// Refuses when the recorded server still runs and another one answers on its socket: what it holds is alive.
+fn expect_same_server(surface: &Surface, server: &Server) -> Result<(), Failure> {
+    let pid = surface.tmux_server_pid;
+    match inspect::server_pid(server).filter(|other| *other != pid && proof::server_lives(surface)) {
+        None => Ok(()),
+        Some(other) => Err(Failure::new(
+            ErrorCode::TmuxUnavailable,
+            format!(
+                "the tmux server (pid {pid}) of this agent still runs, but another one (pid {other}) answers on its socket `{}`",
+                surface.tmux_socket
+            ),
+            format!("once the other one has ended, `kill -USR1 {pid}` makes it create the socket again"),
+        )),
     }
-    // The server started the agent's process, so it is older; a stranger that got its pid later is younger.
-    let same = process::identify(pid).is_some_and(|found| {
-        found.boot_id == surface.process.boot_id && found.start_ticks <= surface.process.start_ticks
-    });
-    if same { Err(lost_socket(pid, socket)) } else { Ok(()) }
 }
 
 /// The server lives, but its socket file was removed: out of reach until it makes a new one.

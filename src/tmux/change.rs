@@ -59,7 +59,7 @@ pub fn new_session(
     only_pane(&printed)
 }
 
-/// Makes window 0 of an existing session anew and returns its pane.
+/// Makes window 0 of an existing session anew and returns its pane; `select` makes it the current window.
 ///
 /// # Errors
 /// [`TmuxError`]; also when a window stands at index 0.
@@ -68,10 +68,11 @@ pub fn new_agent_window(
     session: TmuxSessionId,
     directory: &str,
     program: &[String],
+    select: bool,
 ) -> Result<PaneFacts, TmuxError> {
     let (at, directory) = (format!("{session}:0"), plain(directory));
-    let create = NewWindow::new()
-        .detached()
+    let create = if select { NewWindow::new() } else { NewWindow::new().detached() };
+    let create = create
         .print()
         .target_window(at.as_str())
         .window_name("agent")

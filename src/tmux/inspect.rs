@@ -171,6 +171,12 @@ pub fn screen(server: &Server, pane: PaneId) -> Result<String, TmuxError> {
     Ok(String::from_utf8_lossy(&printed).into_owned())
 }
 
+/// The pid of the server that answers; `None` when none does.
+pub fn server_pid(server: &Server) -> Option<u32> {
+    let printed = server.run(&Commands::new().then(DisplayMessage::new().print().message("#{pid}"))).ok()?;
+    String::from_utf8_lossy(&printed).trim().parse().ok()
+}
+
 /// The name of a window.
 ///
 /// # Errors

@@ -15,7 +15,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tmux_interface::TmuxCommand;
 
 use super::version::Version;
-use crate::model::{ErrorCode, Failure};
+use crate::{
+    model::{ErrorCode, Failure},
+    os::files,
+};
 
 /// How long one tmux process may take. tmux answers in two milliseconds; a stopped server never answers.
 pub const LIMIT: Duration = Duration::from_secs(2);
@@ -221,6 +224,10 @@ impl Server {
     /// As [`Server::run`], after two seconds of tries.
     #[expect(clippy::disallowed_methods, reason = "waits for a dying server to be gone; nothing tells us when")]
     pub fn run_starting(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
+        // tmux makes this folder for its own socket names only; after a reboot it is gone.
+        if let Some(folder) = self.socket.parent() {
+            files::create_private_dir(folder).map_err(|error| TmuxError::Start(io::Error::other(error)))?;
+        }
         let deadline = Instant::now() + LIMIT;
         let mut pause = Duration::from_millis(10);
         loop {

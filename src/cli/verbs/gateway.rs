@@ -49,7 +49,8 @@ fn attach(
     let (host, port) = setting::listener(listener)?;
     let target = setting::resolve(context, selectors)?;
     setting::refuse_own_window(context, &target)?;
-    let options = AttachOptions { background, host, port, restart, allow_remote: listener.allow_remote };
+    let (allow_remote, verbose) = (listener.allow_remote, report.is_verbose());
+    let options = AttachOptions { background, host, port, restart, allow_remote, verbose };
     let attached = lifecycle::attach(&target, &options)?;
     print_status(&attached.status, &target.root, report);
     if attached.reused {
@@ -70,11 +71,12 @@ fn status(
     let live = matches!(reading.live, Live::Answering { .. });
     if require_live && !live {
         let why = reading.notes.first().map_or_else(|| "no gateway is attached".to_owned(), Clone::clone);
-        return Err(Failure::new(
-            ErrorCode::NotAttached,
-            format!("no live gateway answers for agent `{}`: {why}", target.label()),
-            "`agents gateway attach` starts one",
-        ));
+        let hint = match reading.live {
+            Live::Unresponsive { .. } => "`agents gateway attach --restart` replaces it",
+            _ => "`agents gateway attach` starts one",
+        };
+        let message = format!("no live gateway answers for agent `{}`: {why}", target.label());
+        return Err(Failure::new(ErrorCode::NotAttached, message, hint));
     }
     print_status(&reading.status, &target.root, report);
     reading.notes.iter().for_each(|note| report.note(note));

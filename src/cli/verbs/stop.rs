@@ -26,7 +26,11 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    let ended = if stopped.agent_ended { "its program was ended" } else { "its program was left alone" };
+    let ended = match (stopped.agent_ended, stopped.already) {
+        (true, _) => "its program was ended",
+        (false, true) => "nothing of it was running",
+        (false, false) => "its program was left alone",
+    };
     render::line(&format!("stopped agent `{label}`; {ended}"));
     if let Some(why) = stopped.session_kept {
         report.note(&format!("the tmux session lives on: {why}"));
