@@ -133,10 +133,15 @@ fn other_version<D: Document>(path: &Path, bytes: &[u8]) -> Option<DocumentError
     })
 }
 
-/// The parser's words without its own "at line 3 column 7", which the message already says.
+/// The parser's words, short, and without its own "at line 3 column 7", which the message already says.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(why, _)| why.to_owned())
+    let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
+    // A document has up to thirty keys; naming them all hides the one that is wrong.
+    match why.split_once(", expected one of ") {
+        Some((short, known)) if known.len() > 200 => short.to_owned(),
+        _ => why.to_owned(),
+    }
 }
 
 /// As [`load`], with a missing file as `None`.

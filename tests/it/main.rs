@@ -19,6 +19,7 @@ mod files;
 mod join;
 mod journey;
 mod launch;
+mod predecessor;
 mod storage;
 mod target;
 mod words;
