@@ -102,9 +102,12 @@ const SESSION_FORMAT: &str = "session #{pid} #{start_time} #{session_id} #{base-
      #{n:version}:#{version} #{n:session_name}:#{session_name}";
 
 /// One pane a row, for `list-panes -F`. Read by [`read_panes`].
+///
+/// tmux looks the foreground command up anew wherever a format names it, and it may change in between: a length
+/// in front could be another command's. So it stands at the end, named once, with control characters replaced.
 pub const PANE_FORMAT: &str = "pane #{session_id} #{pane_id} #{window_id} #{window_index} #{pane_pid} #{pane_dead} \
      #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} \
-     #{n:pane_current_command}:#{pane_current_command}";
+     #{s/[^ -~]/?/:pane_current_command}";
 
 /// Looks at one session: a single tmux process.
 ///
@@ -227,9 +230,8 @@ fn read_panes(reader: &mut Reader<'_>) -> Result<Vec<PaneFacts>, TmuxError> {
                 reader.space()?;
                 mark
             },
-            command: reader.counted()?,
+            command: reader.rest_of_row()?,
         };
-        reader.end_of_row()?;
         panes.push(pane);
     }
     Ok(panes)
@@ -290,6 +292,14 @@ impl Reader<'_> {
         Ok(text)
     }
 
+    /// What stands before the line break, which is taken too.
+    fn rest_of_row(&mut self) -> Result<String, TmuxError> {
+        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or_else(|| self.fail("the end of the row"))?;
+        let text = String::from_utf8_lossy(&self.rest[..end]).into_owned();
+        self.rest = &self.rest[end + 1..];
+        Ok(text)
+    }
+
     fn space(&mut self) -> Result<(), TmuxError> {
         self.rest = self.rest.strip_prefix(b" ").ok_or_else(|| self.fail("a space"))?;
         Ok(())
@@ -308,15 +318,15 @@ mod tests {
     #[test]
     fn a_line_break_in_a_name_does_not_forge_a_row() {
         let printed = b"session 10 1700000000 $3 1 on 4:3.3a 5:my se\n\
-            pane $3 %0 @0 0 100 0 0 0 0: 4:bash\n\
-            pane $3 %1 @1 1 101 0 1 0 3:abc 9:a\npane $9\n\
+            pane $3 %0 @0 0 100 0 0 0 0: bash\n\
+            pane $3 %1 @1 1 101 0 1 0 9:ab\npane $ a pane $9\n\
             TERM=x\n-OLD\nAGENTS_AGENT_ID=a\nFAKE=1\nFAKE=2\n";
         let facts = read_session(printed).unwrap();
         assert_eq!(facts.session_name, "my se");
         assert_eq!(facts.panes.len(), 2);
-        assert_eq!(facts.panes[1].command, "a\npane $9");
+        assert_eq!(facts.panes[1].command, "a pane $9");
         assert!(facts.panes[1].in_mode && !facts.panes[0].in_mode);
-        assert_eq!(facts.panes[1].gateway_mark, "abc");
+        assert_eq!(facts.panes[1].gateway_mark, "ab\npane $");
         assert!(facts.renumber_windows);
         assert_eq!(facts.free_window_index(), 2);
         assert_eq!(
