@@ -99,6 +99,11 @@ pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(DocumentError::Empty { path: path.to_owned() });
     }
+    // Derived readers take a list for an object whose fields come in order; the contract does not.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let why = "a list stands where an object must".to_owned();
+        return Err(DocumentError::Malformed { path: path.to_owned(), document: D::NAME, line: 1, column: 1, why });
+    }
     let malformed = |error: &serde_json::Error| DocumentError::Malformed {
         path: path.to_owned(),
         document: D::NAME,
@@ -203,6 +208,7 @@ mod tests {
         check(b"{\"schema_version\": 1, \"desired_port\": 0}", "must be 1 to 65535");
         check(&[b"{\"desired_tui_tracking_timings\":".as_slice(), &b"[".repeat(10_000)].concat(), "line 1");
         check(b"\xff\xfe{}", "line 1");
+        check(b" [1]", "a list stands where an object must");
         check(b"{}", "fine");
     }
 }
