@@ -5,7 +5,7 @@ use super::{
     live::{self, Live},
 };
 use crate::{
-    api::{AttachContract, CurrentInstance, DesiredConfig, Document, Manifest, StatusDocument, Surface},
+    api::{AttachContract, CurrentInstance, DesiredConfig, Document, Manifest, Owner, StatusDocument, Surface},
     model::Failure,
     os::{files, lock},
     session::{SessionEnvironment, SessionRoot, documents},
@@ -191,6 +191,8 @@ fn damaged_documents(label: &str, target: &Target) -> Vec<Check> {
         problem::<DesiredConfig>(&root.desired_config())
             .map(|error| (error, format!("mend it, or rm '{}' for the defaults", root.desired_config().display()))),
         problem::<CurrentInstance>(&root.current_instance())
+            .map(|error| (error, format!("agents gateway detach --agent-id {}", id(target)))),
+        problem::<Owner>(&root.owner())
             .map(|error| (error, format!("agents gateway detach --agent-id {}", id(target)))),
     ];
     found.into_iter().flatten().map(|(error, mend)| check(label, Severity::Broken, error, Some(mend))).collect()
