@@ -124,11 +124,15 @@ pub fn offline_snapshot(
 /// the gateway may only be unresponsive and its files stay.
 ///
 /// # Errors
-/// [`DocumentError`] when `attach.json` cannot be read or the disk refuses.
+/// [`DocumentError`] when neither `attach.json` nor the manifest can be read, or the disk refuses.
 pub fn restore_offline(root: &SessionRoot, ended: bool) -> Result<StatusDocument, DocumentError> {
-    let attach: AttachContract = documents::load(&root.attach())?;
-    // A damaged wish list must not keep anybody from learning that the gateway is gone.
+    // A damaged wish list must not keep anybody from learning that the gateway is gone, nor must a damaged
+    // contract: it is derived, and is derived again.
     let desired = documents::load::<DesiredConfig>(&root.desired_config()).unwrap_or_default();
+    let attach = match documents::load::<AttachContract>(&root.attach()) {
+        Ok(attach) => attach,
+        Err(_) => attach_contract(root, &documents::load(&root.manifest())?, &desired),
+    };
     let previous = documents::load::<StatusDocument>(&root.state()).ok();
     if ended {
         remove_live_records(root)?;
