@@ -16,5 +16,6 @@ mod files;
 mod join;
 mod journey;
 mod launch;
+mod storage;
 mod target;
 mod words;
