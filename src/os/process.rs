@@ -12,9 +12,12 @@ use rustix::{
 use crate::model::ProcessIdentity;
 
 /// The identity of a process that runs now; `None` if none has this pid (or it is a zombie).
+///
+/// A killed process whose first thread is gone while others still end is no zombie yet: it holds its files, and
+/// with them its locks and its port.
 pub fn identify(pid: u32) -> Option<ProcessIdentity> {
     let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
-    if matches!(stat.state, 'Z' | 'X') {
+    if stat.state == 'X' || (stat.state == 'Z' && stat.num_threads <= 1) {
         return None;
     }
     Some(ProcessIdentity { pid, start_ticks: stat.starttime, boot_id: boot_id() })
