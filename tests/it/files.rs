@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Run, World, edit, eventually, signal};
+use crate::support::{Agent, Run, World, edit};
 
 /// What a command must do when one file is damaged.
 #[derive(Clone, Copy, PartialEq)]
@@ -132,16 +132,6 @@ fn expect(run: &Run, then: Then, damage: &Damage, name: &str, what: &str) {
     }
 }
 
-fn end_gateways(world: &World) {
-    for pid in world.gateway_pids() {
-        signal(pid, rustix::process::Signal::KILL);
-    }
-    eventually("the gateways to be gone", || match world.gateway_pids() {
-        pids if pids.is_empty() => Ok(()),
-        pids => Err(format!("{pids:?}")),
-    });
-}
-
 /// Every file that a case may change, as it was.
 fn snapshot(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
     let tree = world.home_tree();
@@ -202,7 +192,7 @@ fn run_matrix(case: &Case) {
         let agent_lives = world.tmux(&["display-message", "-p", "-t", &agent.pane, "#{pane_dead}"]);
         assert_eq!(agent_lives, "0", "{}", say("every command"));
 
-        end_gateways(&world);
+        world.kill_gateways();
         for name in ["gateway/run/current-instance.json", "gateway/run/owner.json"] {
             clear(&agent.root.join(name));
         }
@@ -339,7 +329,7 @@ fn a_record_that_claims_window_0_is_refused_and_nothing_is_killed() {
         value["tmux_window_id"] = json!("@0");
         value["tmux_pane_id"] = json!(agent.pane);
     };
-    end_gateways(&world);
+    world.kill_gateways();
     std::fs::write(&path, record).unwrap();
     edit(&path, claim);
     for command in ["detach", "attach", "status"] {
@@ -384,7 +374,11 @@ fn status_changes_no_manifest_and_copies_no_variable() {
     let before = facts();
     let status = || {
         let words = ["gateway", "status", "--json", "--agent-id", &agent.id];
-        world.agents_as(&words, |command| drop(command.env("MY_SECRET", "hunter2"))).json()
+        world
+            .agents_as(&words, |command| {
+                command.env("MY_SECRET", "hunter2");
+            })
+            .json()
     };
     assert_eq!(status()["gateway_health"], "not_attached");
     assert_eq!(facts(), before);
@@ -393,7 +387,7 @@ fn status_changes_no_manifest_and_copies_no_variable() {
     assert_eq!((&attached.0, attached.1), (&before.0, before.1));
     assert_eq!(status()["gateway_health"], "healthy");
     assert_eq!(facts(), attached);
-    end_gateways(&world);
+    world.kill_gateways();
     assert_eq!(status()["gateway_health"], "not_attached");
     assert_eq!(facts(), before);
 }

@@ -42,12 +42,7 @@ fn a_gateway_killed_with_sigkill_leaves_an_honest_offline_status() {
     let world = World::new();
     let agent = world.launch("alpha");
     world.attach(&agent);
-    let pid = world.gateway_pids()[0];
-    crate::support::signal(pid, rustix::process::Signal::KILL);
-    eventually("the gateway to be gone", || {
-        let pids = world.gateway_pids();
-        if pids.is_empty() { Ok(()) } else { Err(format!("{pids:?}")) }
-    });
+    world.kill_gateways();
     assert_eq!(world.live_variables(&agent.session).len(), 8, "a crash cleans nothing");
     let offline = world.status(&agent);
     assert_eq!(offline["gateway_health"], "not_attached");

@@ -368,20 +368,24 @@ fn proxy_variables_of_the_caller_change_nothing() {
 fn tmux_missing_or_too_old_is_an_environment_fault_with_the_version_needed() {
     let world = World::new();
     let empty = world.work();
-    world.agents_as(&["launch", "alpha", "--", "/bin/bash"], |command| drop(command.env("PATH", &empty))).fails(
-        7,
-        "tmux is not installed",
-        "tmux 3.2",
-    );
+    world
+        .agents_as(&["launch", "alpha", "--", "/bin/bash"], |command| {
+            command.env("PATH", &empty);
+        })
+        .fails(7, "tmux is not installed", "tmux 3.2");
     let old = world.stand_in("tmux", "echo 'tmux 2.8'");
     let path = format!("{}:{}", old.display(), std::env::var("PATH").unwrap());
-    world.agents_as(&["launch", "alpha", "--", "bash"], |command| drop(command.env("PATH", &path))).fails(
-        7,
-        "tmux 2.8 is too old; 3.2 or newer is needed",
-        "upgrade",
-    );
+    world
+        .agents_as(&["launch", "alpha", "--", "bash"], |command| {
+            command.env("PATH", &path);
+        })
+        .fails(7, "tmux 2.8 is too old; 3.2 or newer is needed", "upgrade");
     expect_nothing(&world);
-    let doctor = |path: &str| world.agents_as(&["doctor", "--json"], |command| drop(command.env("PATH", path)));
+    let doctor = |path: &str| {
+        world.agents_as(&["doctor", "--json"], |command| {
+            command.env("PATH", path);
+        })
+    };
     for (path, finding) in [(path.as_str(), "2.8 is too old"), (&empty.to_string_lossy(), "not installed")] {
         let run = doctor(path);
         assert_eq!(run.status, 1, "{run:#?}");
@@ -397,7 +401,11 @@ fn the_socket_is_a_full_path_so_a_missing_tmux_folder_changes_nothing() {
     let world = World::new();
     let gone = world.path().join("gone");
     let words = ["launch", "alpha", "--json", "--", "bash", "--norc"];
-    let made = world.agents_as(&words, |command| drop(command.env("TMUX_TMPDIR", &gone))).json();
+    let made = world
+        .agents_as(&words, |command| {
+            command.env("TMUX_TMPDIR", &gone);
+        })
+        .json();
     assert_eq!(Path::new(made["tmux_socket"].as_str().unwrap()), world.socket());
     assert_eq!(sessions(&world).len(), 1);
     assert!(!gone.exists());

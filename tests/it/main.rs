@@ -6,6 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::unused_self,
+    unreachable_pub,
     reason = "tests play the operator, the user and the fault"
 )]
 

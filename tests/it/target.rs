@@ -1,13 +1,15 @@
 //! "Which session do you mean?": every selector, and every proof that keeps it from meaning another one.
 
 use std::{
+    io::{Read, Write},
+    net::TcpListener,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
 use serde_json::json;
 
-use crate::support::{Agent, Run, World, edit, eventually, signal};
+use crate::support::{Agent, Answer, Run, World, edit, eventually, get, raw, signal};
 
 /// A launched agent in a session of this name.
 #[track_caller]
@@ -271,7 +273,9 @@ fn a_tmux_variable_that_names_a_dead_server_is_an_environment_fault() {
     assert_eq!(run.json()["tmux_session_name"], "alpha");
     let empty = world.work();
     world
-        .agents_as(&["gateway", "status", "--agent-name", "alpha"], |command| drop(command.env("PATH", &empty)))
+        .agents_as(&["gateway", "status", "--agent-name", "alpha"], |command| {
+            command.env("PATH", &empty);
+        })
         .fails(7, "tmux is not installed", "install tmux");
 }
 
@@ -397,4 +401,36 @@ fn a_record_of_an_ended_session_does_not_compete_for_the_name() {
     world.tmux(&["kill-session", "-t", "=alpha"]);
     let found = status(&world, &["--agent-name", "alpha"]).json();
     assert_eq!(found["tmux_session_name"].as_str().unwrap(), living.session);
+}
+
+#[test]
+fn a_stranger_on_the_port_of_a_dead_gateway_is_not_believed_and_hears_no_token() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    let live = world.attach(&agent);
+    let port = u16::try_from(live["gateway_port"].as_u64().unwrap()).unwrap();
+    let answer: Answer = raw(port, b"\x00nonsense\r\n\r\n");
+    assert_eq!(answer.status, 400, "{answer:#?}");
+    assert!(get(port, "/health", "").head.contains("agents-gateway-instance: "));
+    assert_eq!(world.status(&agent), live, "nonsense disturbs nobody");
+    let run = agent.root.join("gateway/run");
+    let record = std::fs::read(run.join("current-instance.json")).unwrap();
+    world.kill_gateways();
+    // Without an owner the record looks like another program's, and only the port can tell.
+    std::fs::remove_file(run.join("owner.json")).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let stranger = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let count = stream.read(&mut head).unwrap();
+        let body = r#"{"protocol_version":"v1","status":"ok","extra":1}"#;
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        String::from_utf8_lossy(&head[..count]).into_owned()
+    });
+    std::fs::write(run.join("current-instance.json"), record).unwrap();
+    assert_eq!(world.status(&agent)["gateway_health"], "not_attached");
+    let heard = stranger.join().unwrap().to_lowercase();
+    assert!(heard.starts_with("get /health") && !heard.contains("authorization"), "{heard}");
+    assert_eq!(world.live_variables("alpha"), Vec::<String>::new());
+    assert!(agent.log().contains(&format!("port={port} ")), "{}", agent.log());
 }

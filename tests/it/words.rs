@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Run, World, edit, eventually, signal};
+use crate::support::{Agent, Run, World, edit, signal};
 
 /// Exactly one JSON document, whatever the outcome.
 #[track_caller]
@@ -40,15 +40,6 @@ fn expect_finding(world: &World, status: i32, severity: &str, finding: &str, men
     assert_eq!(code, status, "{found:#?}");
     let fits = |line: &&String| line.starts_with(severity) && line.contains(finding) && line.contains(mend);
     assert!(found.iter().any(|line| fits(&line)), "{severity} {finding} {mend} in {found:#?}");
-}
-
-fn kill_gateway(world: &World) {
-    let pids = world.gateway_pids();
-    pids.iter().for_each(|pid| signal(*pid, rustix::process::Signal::KILL));
-    eventually("the gateway to be gone", || match world.gateway_pids() {
-        pids if pids.is_empty() => Ok(()),
-        pids => Err(format!("{pids:?}")),
-    });
 }
 
 #[test]
@@ -234,8 +225,8 @@ fn list_shows_what_each_agent_is() {
     world.agents(&["stop", "--agent-id", &stopped.id]).ok();
     let table = world.agents(&["list", "--all"]).ok();
     let row = |name: &str| -> Vec<&str> {
-        let line = table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {table}"));
-        line.split_whitespace().collect()
+        let found = table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {table}"));
+        found.split_whitespace().collect()
     };
     assert_eq!(row("NAME"), ["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"]);
     let gateway = format!("127.0.0.1:{port}");
@@ -285,7 +276,7 @@ fn doctor_finds_what_a_dead_gateway_left_and_its_mend_works() {
     let world = World::new();
     let agent = world.launch("alpha");
     world.attach(&agent);
-    kill_gateway(&world);
+    world.kill_gateways();
     expect_finding(&world, 1, "broken", "its gateway died", &format!("agents gateway status --agent-id {}", agent.id));
     assert_eq!(world.live_variables(&agent.session).len(), 8, "doctor cleans nothing");
     world.agents(&["gateway", "status", "--agent-id", &agent.id]).ok();

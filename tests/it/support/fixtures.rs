@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Run, World};
+use super::{Run, World, eventually, signal};
 
 impl World {
     /// Runs the program in this world, with a last change to its command: another variable, another folder.
@@ -18,6 +18,23 @@ impl World {
         command.args(words);
         change(&mut command);
         self.finish(command)
+    }
+
+    /// Ends every gateway of this world without a goodbye. Its port and lock are free afterwards.
+    pub fn kill_gateways(&self) {
+        let pids = self.gateway_pids();
+        pids.iter().for_each(|pid| signal(*pid, rustix::process::Signal::KILL));
+        // A dying process loses its command line, and its first thread, before it closes its files.
+        let is_gone = |pid: &u32| {
+            let process = procfs::process::Process::new(i32::try_from(*pid).unwrap());
+            process.and_then(|process| process.stat()).map_or(true, |stat| stat.state == 'Z' && stat.num_threads <= 1)
+        };
+        eventually(
+            "the gateways to be gone",
+            || {
+                if pids.iter().all(is_gone) { Ok(()) } else { Err(format!("{pids:?}")) }
+            },
+        );
     }
 
     /// Every file and folder below the home, with its mode.
