@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
 };
 
@@ -323,6 +323,12 @@ fn a_session_root_that_others_could_change_is_refused_with_the_component_and_its
         }
     }
     set(0o700);
+    // Only root can give a folder away.
+    if rustix::process::geteuid().is_root() {
+        chown(&agent.root, Some(65_534), None).unwrap();
+        world.agents(&["gateway", "status", "--agent-id", &agent.id]).fails(8, "belongs to user 65534", "chown");
+        chown(&agent.root, Some(0), None).unwrap();
+    }
     let moved = world.path().join("moved");
     std::fs::rename(&agent.root, &moved).unwrap();
     symlink(&moved, &agent.root).unwrap();

@@ -84,6 +84,8 @@ impl World {
             .env("HOME", self.path())
             .env("TERM", "xterm-256color")
             .env("SHELL", "/bin/sh")
+            // A shell that ends after the folder is gone must not make it again for its history.
+            .env("HISTFILE", "/dev/null")
             .env("LANG", "C.UTF-8")
             // A command that forgets the socket ends up here, not at the user's server.
             .env("TMUX_TMPDIR", self.path().join("tmux"))
@@ -212,7 +214,13 @@ impl World {
                 && words.iter().any(|word| word.starts_with(&home))
         };
         let all = procfs::process::all_processes().unwrap().flatten();
-        all.filter(serves).filter_map(|process| u32::try_from(process.pid).ok()).collect()
+        let serving: Vec<i32> = all.filter(serves).map(|process| process.pid).collect();
+        // A program that a gateway is about to start still carries the gateway's own words.
+        let is_child = |pid: &i32| {
+            let stat = procfs::process::Process::new(*pid).and_then(|process| process.stat());
+            stat.is_ok_and(|stat| serving.contains(&stat.ppid))
+        };
+        serving.iter().filter(|pid| !is_child(pid)).map(|pid| u32::try_from(*pid).unwrap()).collect()
     }
 }
 
