@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    api::Document,
+    api::{DesiredConfig, Document},
     model::{ErrorCode, Failure},
     os::files::{self, Durability, FileError},
 };
@@ -19,6 +19,8 @@ pub enum DocumentError {
     Empty {
         /// The file.
         path: PathBuf,
+        /// The document's name.
+        document: &'static str,
     },
     /// Not JSON, or not of this document's shape.
     #[error("`{}` is not a valid {document}: line {line}, column {column}: {why}", path.display())]
@@ -76,6 +78,17 @@ impl From<DocumentError> for Failure {
                 };
                 Self::new(ErrorCode::Incompatible, message, hint)
             }
+            // The one document that people edit: their slip, and the keys are what they need.
+            DocumentError::Empty { document, .. }
+            | DocumentError::Malformed { document, .. }
+            | DocumentError::Rule { document, .. }
+                if document == DesiredConfig::NAME =>
+            {
+                Self::usage(
+                    message,
+                    format!("mend or remove the file; its keys are {}", DesiredConfig::KEYS.join(", ")),
+                )
+            }
             _ => Self::refused(message, "nothing was changed; `agents doctor` lists damaged files and what mends them"),
         }
     }
@@ -88,7 +101,7 @@ impl From<DocumentError> for Failure {
 pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
     let bytes = files::read(path)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(DocumentError::Empty { path: path.to_owned() });
+        return Err(DocumentError::Empty { path: path.to_owned(), document: D::NAME });
     }
     let malformed = |error: &serde_json::Error| DocumentError::Malformed {
         path: path.to_owned(),
