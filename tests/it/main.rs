@@ -6,10 +6,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    unreachable_pub,
+    missing_debug_implementations,
     reason = "tests play the operator, the user and the fault"
 )]
 
 mod support;
 
 mod architecture;
+mod attach;
 mod journey;
+mod listener;

@@ -1,10 +1,14 @@
 //! The world of one test: a private folder with a private tmux server and a private home.
 
 mod http;
+mod probe;
 mod run;
 mod world;
 
 pub use http::{Answer, get, raw};
+pub use probe::{
+    Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat, state_becomes,
+};
 pub use run::Run;
 pub use world::{Agent, World, signal};
 
