@@ -109,6 +109,7 @@ fn wait_for_a_stopping_one(target: &Target, attach: &AttachContract, live: Live)
     if process::is_stopped(&owner.process) || !process::wait_gone(&owner.process, STOP_GRACE) {
         return Ok(live);
     }
+    lock::becomes_free(&target.root.gateway_lock(), STOP_GRACE)?;
     live::observe(&target.root, &attach.attach_identity)
 }
 
@@ -149,7 +150,7 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
         ));
     };
     let gone = process::end(&identity, STOP_GRACE);
-    if !gone || lock::is_held(&target.root.gateway_lock())? {
+    if !gone || !lock::becomes_free(&target.root.gateway_lock(), STOP_GRACE)? {
         return Err(Failure::internal(format!("the gateway (pid {}) could not be ended", identity.pid)));
     }
     // What it could not clean itself.

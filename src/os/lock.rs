@@ -80,7 +80,30 @@ pub fn is_held(path: &Path) -> Result<bool, FileError> {
     if files::inode(path).is_none() {
         return Ok(false);
     }
-    Ok(Lock::try_take(path)?.is_none())
+    // Shared, so that two who look at the same time do not take each other for a holder.
+    let file = open(path)?;
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(true),
+        Err(source) => Err(FileError::Io { doing: "lock", path: path.to_owned(), source }),
+    }
+}
+
+/// Waits until nobody holds the lock. `false` when the limit passed.
+///
+/// A killed process counts as ended before the last of its threads has closed its files.
+///
+/// # Errors
+/// As [`is_held`].
+pub fn becomes_free(path: &Path, limit: Duration) -> Result<bool, FileError> {
+    let deadline = now() + limit;
+    while is_held(path)? {
+        if now() >= deadline {
+            return Ok(false);
+        }
+        pause(Duration::from_millis(3));
+    }
+    Ok(true)
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures how long it has waited, nothing else")]
