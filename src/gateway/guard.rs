@@ -41,6 +41,10 @@ pub(super) async fn guard(
             return;
         }
     };
+    // Whoever came between our first writing and the watch was not seen.
+    if (!board.is_on_disk() || !root.current_instance().exists()) && events.send(Tampering::Withdrawn).await.is_err() {
+        return;
+    }
     loop {
         let changed = tokio::select! {
             changed = watched.changed() => changed,
