@@ -154,9 +154,11 @@ async fn connected(
     let conversation = async {
         let Ok(()) = subscribe(&control, &subject).await else { return Ended::Disconnected };
         loop {
+            let agent;
             match ask(&control, &subject).await {
                 Ok(seen) => {
                     pause.failures = 0;
+                    agent = seen.agent.clone();
                     if sights.send(Sight::Seen(seen)).await.is_err() {
                         return Ended::Disconnected;
                     }
@@ -169,6 +171,7 @@ async fn connected(
             tokio::select! {
                 more = next_change(&mut notices) => if !more { return Ended::Disconnected },
                 _ = subjects.changed() => return Ended::Again,
+                () = agent_ended(agent.as_ref()) => {}
             }
         }
     };
@@ -184,6 +187,14 @@ async fn connected(
     control.close();
     driver.await;
     ended
+}
+
+/// Waits for the end of the agent's process. tmux does not tell of it while a child still holds the terminal.
+async fn agent_ended(agent: Option<&AgentProcess>) {
+    match agent {
+        Some(agent) => process::ended(&agent.process).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for news that may change the view, and takes all that have come with it; `false` when the client is gone.
