@@ -68,7 +68,10 @@ fn status(context: &Context, selectors: &Selectors, require_live: bool, report: 
         return Err(Failure::new(
             ErrorCode::NotAttached,
             format!("no live gateway answers for agent `{}`: {why}", target.label()),
-            "`agents gateway attach` starts one",
+            match reading.live {
+                Live::Unresponsive { .. } => "`agents gateway attach --restart` replaces it",
+                _ => "`agents gateway attach` starts one",
+            },
         ));
     }
     print_status(&reading.status, &target.root, report);
