@@ -13,7 +13,13 @@
 
 mod support;
 
+mod agent_life;
 mod architecture;
 mod attach;
+mod ending;
+mod http;
+mod http_faults;
 mod journey;
+mod lifecycle;
 mod listener;
+mod tmux_faults;

@@ -6,9 +6,7 @@ mod run;
 mod world;
 
 pub use http::{Answer, get, raw};
-pub use probe::{
-    Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat, state_becomes,
-};
+pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
 pub use run::Run;
 pub use world::{Agent, World, signal};
 

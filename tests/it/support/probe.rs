@@ -75,7 +75,7 @@ pub fn gone(pid: u32) {
 }
 
 /// Waits until a process is stopped or runs again.
-pub fn state_becomes(pid: u32, stopped: bool) {
+fn state_becomes(pid: u32, stopped: bool) {
     eventually("the process to stop or go on", || match stat(pid) {
         Some(stat) if (stat.state == 'T') == stopped => Ok(()),
         other => Err(format!("{:?}", other.map(|stat| stat.state))),

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::Read,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -35,7 +36,6 @@ impl World {
         for name in ["home", "work", "tmux"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(folder.path().join("home"), std::fs::Permissions::from_mode(0o700)).unwrap();
         let world = Self { folder };
         let default = PathBuf::from(format!("/tmp/tmux-{}/default", rustix::process::geteuid().as_raw()));
@@ -109,6 +109,7 @@ impl World {
     }
 
     /// Runs a command to its end, within a limit that only a hung one reaches.
+    #[expect(clippy::unused_self, reason = "commands belong to a world")]
     pub fn finish(&self, mut command: Command) -> Run {
         let words = format!("{command:?}");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -135,7 +136,6 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        use std::os::unix::process::ExitStatusExt;
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Run { words, status, stdout: writer.join().unwrap(), stderr: reader.join().unwrap() }
     }
