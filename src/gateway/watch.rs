@@ -152,14 +152,19 @@ async fn connected(
         }
     };
     let conversation = async {
-        let Ok(()) = subscribe(&control, &subject).await else { return Ended::Disconnected };
+        let mut last = None;
         loop {
-            let agent;
             match ask(&control, &subject).await {
                 Ok(seen) => {
                     pause.failures = 0;
-                    agent = seen.agent.clone();
+                    let is_news = last.as_ref() != Some(&seen);
+                    last = Some(seen.clone());
                     if sights.send(Sight::Seen(seen)).await.is_err() {
+                        return Ended::Disconnected;
+                    }
+                    // What changes and changes back between two checks of a subscription is not told. Made anew, it
+                    // tells the present value once more, so what we know cannot stay behind.
+                    if is_news && subscribe(&control, &subject).await.is_err() {
                         return Ended::Disconnected;
                     }
                 }
@@ -171,7 +176,7 @@ async fn connected(
             tokio::select! {
                 more = next_change(&mut notices) => if !more { return Ended::Disconnected },
                 _ = subjects.changed() => return Ended::Again,
-                () = agent_ended(agent.as_ref()) => {}
+                () = agent_ended(last.as_ref().and_then(|seen| seen.agent.as_ref())) => {}
             }
         }
     };
@@ -240,7 +245,8 @@ async fn subscribe(control: &Control, subject: &Subject) -> Result<(), ControlEr
 
 async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError> {
     let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
-    let rows = control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::PANE_FORMAT)).await?;
+    let rows =
+        control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::STEADY_PANE_FORMAT)).await?;
     let mut printed = rows.join(&b'\n');
     printed.push(b'\n');
     let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;
