@@ -1,7 +1,5 @@
 //! Attaching: the auxiliary window, its place among the others, reuse, replacement, and many attaches at once.
 
-use std::os::unix::fs::PermissionsExt;
-
 use rustix::process::Signal;
 
 use crate::support::{Agent, World, eventually, free_port, gone, listens, port_of, signal, stat};
@@ -330,8 +328,10 @@ fn a_running_gateway_survives_the_replacement_of_its_program() {
     let agent = world.launch("alpha");
     let program = world.path().join("agents");
     let copy = |to: &std::path::Path| {
-        std::fs::copy(World::program(), to).unwrap();
-        std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a file that is open for writing anywhere cannot be run.
+        let mut command = world.command("cp");
+        command.arg(World::program()).arg(to);
+        world.finish(command).ok();
     };
     copy(&program);
     let run = |words: &[&str]| {
