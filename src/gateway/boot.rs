@@ -12,7 +12,7 @@ use super::{
     watch::{Subject, first_view},
 };
 use crate::{
-    api::{DesiredConfig, Host, Owner, Surface},
+    api::{AttachContract, DesiredConfig, Host, Owner, Surface},
     http::access::{Access, Token},
     model::{ErrorCode, Failure, PaneId},
     os::{clock, files, lock::Lock, peer, process, random, rendezvous},
@@ -67,7 +67,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
     let lock = Lock::take_within(&root.gateway_lock(), LOCK_LIMIT)?.ok_or_else(|| held(root))?;
     sweep(root, config.ready.as_deref());
     let attach = gateway_files::publish_capability(root, &target.manifest)?;
-    let desired: DesiredConfig = documents::load(&root.desired_config()).map_err(bad_desired)?;
+    let desired: DesiredConfig = documents::load(&root.desired_config())?;
     let now = clock::now();
     let (store, store_thread) = Store::open(&root.queue(), now)?;
     let (me, instance_id) = (process::myself(), Uuid::new_v4().to_string());
@@ -80,7 +80,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
     };
     let depth: Depth = store.depth(epoch).await?;
     let mut notes = Vec::new();
-    let (tcp, host) = listen(config, &desired, &mut notes).await?;
+    let (tcp, host) = listen(config, &attach, &mut notes).await?;
     let port = tcp.local_addr().map_err(|error| Failure::internal(error.to_string()))?.port();
     let token = token(root)?;
     let unix = unix_socket(root);
@@ -142,12 +142,6 @@ fn sweep(root: &SessionRoot, ready: Option<&str>) {
     files::sweep_matching(&root.run(), |name| name.starts_with("ready-") && Some(name) != ready);
 }
 
-fn bad_desired(error: documents::DocumentError) -> Failure {
-    let known = DesiredConfig::KEYS.join(", ");
-    let code = Failure::from(error);
-    Failure::usage(code.message, format!("mend or remove the file; its keys are {known}"))
-}
-
 /// Whom to watch: ids from our own facts, or from the manifest of another program.
 pub(super) fn subject(target: &Target, seat: &Seat) -> Result<Subject, Failure> {
     let session = target.live_session()?;
@@ -164,19 +158,21 @@ pub(super) fn subject(target: &Target, seat: &Seat) -> Result<Subject, Failure> 
 }
 
 /// Binds. A port that was asked for is the only one tried; a remembered one gives way to another.
+///
+/// What is remembered stands in the attach contract, which takes it from the operator's wishes first.
 async fn listen(
     config: &Config,
-    desired: &DesiredConfig,
+    attach: &AttachContract,
     notes: &mut Vec<String>,
 ) -> Result<(TcpListener, Host), Failure> {
-    let host = config.host.or(desired.desired_host).unwrap_or(Host::Loopback);
+    let host = config.host.or(attach.desired_host).unwrap_or(Host::Loopback);
     if host == Host::Any && !config.allow_remote {
         return Err(Failure::usage(
             "0.0.0.0 is open to the network",
             "add --allow-remote, or attach with --gateway-host 127.0.0.1",
         ));
     }
-    let wished = config.port.or(desired.desired_port).unwrap_or(0);
+    let wished = config.port.or(attach.desired_port).unwrap_or(0);
     match bind(host, wished).await {
         Ok(listener) => Ok((listener, host)),
         Err(error) if config.port.is_some() || wished == 0 => Err(cannot_listen(host, wished, &error)),

@@ -1,14 +1,15 @@
 //! Watches the gateway's own files: is the lock still ours, was the snapshot overwritten, did the surface change?
 //!
-//! The kernel tells of replaced and removed files, so an idle gateway does not look.
+//! The kernel tells of replaced and removed files, so an idle gateway does not look. It tells only so many programs
+//! of a user (128 by default); the ones beyond look every two seconds.
 
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
 use super::board::Board;
 use crate::{
-    os::{lock::Lock, notify::Folders},
+    os::{files, lock::Lock, notify::Folders},
     session::SessionRoot,
 };
 
@@ -23,6 +24,9 @@ pub(super) enum Tampering {
     SurfaceChanged,
 }
 
+/// How often the files are looked at where the kernel does not tell.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Watches until told to stop.
 pub(super) async fn guard(
     root: SessionRoot,
@@ -33,33 +37,21 @@ pub(super) async fn guard(
 ) {
     let folders = [root.path().to_owned(), root.gateway(), root.run()];
     let paths: Vec<&std::path::Path> = folders.iter().map(std::path::PathBuf::as_path).collect();
-    let mut watched = match Folders::watch(&paths) {
-        Ok(watched) => watched,
-        Err(error) => {
-            tracing::warn!(%error, "own files are not watched; a removed lock file will go unnoticed");
-            drop(stop.wait_for(|stop| *stop).await);
-            return;
-        }
-    };
+    let mut watched = Folders::watch(&paths)
+        .inspect_err(|error| tracing::warn!(%error, "the kernel does not tell of changed files; looking every 2 s"))
+        .ok();
+    let mut surface = files::inode(&root.surface());
+    // Whoever came between our first writing and the watch was not seen; so the first round looks at everything.
+    let mut changed = None;
     loop {
-        let changed = tokio::select! {
-            changed = watched.changed() => changed,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        let name = match changed {
-            Ok(name) => name,
-            Err(error) => {
-                tracing::warn!(%error, "own files are not watched any more");
-                drop(stop.wait_for(|stop| *stop).await);
-                return;
-            }
-        };
+        let is = |name: &str| changed.as_ref().is_none_or(|changed: &OsString| changed == name);
         let tampering = if !lock.is_still_the_path() {
             Some(Tampering::LockLost)
-        } else if name == "surface.json" {
+        } else if is("surface.json") && (changed.is_some() || files::inode(&root.surface()) != surface) {
+            surface = files::inode(&root.surface());
             Some(Tampering::SurfaceChanged)
-        } else if (name == "state.json" && !board.is_on_disk())
-            || (name == "current-instance.json" && !root.current_instance().exists())
+        } else if (is("state.json") && !board.is_on_disk())
+            || (is("current-instance.json") && !root.current_instance().exists())
         {
             Some(Tampering::Withdrawn)
         } else {
@@ -70,5 +62,24 @@ pub(super) async fn guard(
         {
             return;
         }
+        changed = tokio::select! {
+            changed = next_change(&mut watched) => changed,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
     }
+}
+
+/// Waits for a change and names the file; `None` where nobody tells and everything must be looked at.
+async fn next_change(watched: &mut Option<Folders>) -> Option<OsString> {
+    if let Some(folders) = watched {
+        match folders.changed().await {
+            Ok(name) => return Some(name),
+            Err(error) => {
+                tracing::warn!(%error, "the kernel tells of changed files no more; looking every 2 s");
+                *watched = None;
+            }
+        }
+    }
+    tokio::time::sleep(LOOK).await;
+    None
 }

@@ -154,12 +154,19 @@ async fn connected(
         }
     };
     let conversation = async {
-        let Ok(()) = subscribe(&control, &subject).await else { return Ended::Disconnected };
+        let mut last = None;
         loop {
             match ask(&control, &subject).await {
                 Ok(seen) => {
                     pause.failures = 0;
+                    let is_news = last.as_ref() != Some(&seen);
+                    last = Some(seen.clone());
                     if sights.send(Sight::Seen(seen)).await.is_err() {
+                        return Ended::Disconnected;
+                    }
+                    // What changes and changes back between two checks of a subscription is not told. Made anew, it
+                    // tells the present value once more, so what we know cannot stay behind.
+                    if is_news && subscribe(&control, &subject).await.is_err() {
                         return Ended::Disconnected;
                     }
                 }
@@ -171,6 +178,7 @@ async fn connected(
             tokio::select! {
                 more = next_change(&mut notices) => if !more { return Ended::Disconnected },
                 _ = subjects.changed() => return Ended::Again,
+                () = agent_ended(last.as_ref().and_then(|seen| seen.agent.as_ref())) => {}
             }
         }
     };
@@ -186,6 +194,14 @@ async fn connected(
     control.close();
     driver.await;
     ended
+}
+
+/// Waits for the end of the agent's process. tmux does not tell of it while a child still holds the terminal.
+async fn agent_ended(agent: Option<&AgentProcess>) {
+    match agent {
+        Some(agent) => process::ended(&agent.process).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for news that may change the view, and takes all that have come with it; `false` when the client is gone.
@@ -231,7 +247,8 @@ async fn subscribe(control: &Control, subject: &Subject) -> Result<(), ControlEr
 
 async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError> {
     let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
-    let rows = control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::PANE_FORMAT)).await?;
+    let rows =
+        control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::STEADY_PANE_FORMAT)).await?;
     let mut printed = rows.join(&b'\n');
     printed.push(b'\n');
     let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;

@@ -149,7 +149,7 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
         ));
     };
     let ended = process::end(&identity, STOP_GRACE);
-    if ended == Ended::NotAtAll || lock::is_held(&target.root.gateway_lock())? {
+    if ended == Ended::NotAtAll || !lock::wait_free(&target.root.gateway_lock(), STOP_GRACE)? {
         return Err(Failure::internal(format!("the gateway (pid {}) could not be ended", identity.pid)));
     }
     if ended == Ended::Orderly && live::is_withdrawn(&target.root) {

@@ -6,7 +6,10 @@ use crate::{
     api::{CurrentInstance, Owner, StatusDocument},
     client::{self, NoAnswer},
     model::{AgentId, Failure, WindowId},
-    os::{lock, process},
+    os::{
+        lock::{self, Lock},
+        process,
+    },
     session::{SessionEnvironment, SessionRoot, documents, gateway_files},
     target::Target,
     tmux::{Commands, TmuxError, change},
@@ -17,6 +20,11 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 
 /// How long a process that no longer listens may take to be gone altogether.
 const ENDING: Duration = Duration::from_millis(100);
+/// How long a lock may be held by nobody in particular.
+const SETTLING_LIMIT: Duration = Duration::from_millis(400);
+
+/// How long cleaning up waits for others who look at the lock.
+const CLEANING_LIMIT: Duration = Duration::from_millis(200);
 
 /// What stands behind a session's live records.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +66,18 @@ pub enum Live {
 /// # Errors
 /// Refused when a record claims window 0, or is damaged while the lock is held.
 pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
+    let seen = look(root, attach_identity)?;
+    let (Live::Unresponsive { owner, .. } | Live::Passing { owner }) = &seen else { return Ok(seen) };
+    if owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process)) {
+        return Ok(seen);
+    }
+    // Nobody who lives is known to hold the lock: a killed gateway closes its last files, somebody cleans up after
+    // one, or one starts. All of that is over in a moment.
+    lock::wait_free(&root.gateway_lock(), SETTLING_LIMIT)?;
+    look(root, attach_identity)
+}
+
+fn look(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
     let held = lock::is_held(&root.gateway_lock())?;
     let instance = documents::load_if_present::<CurrentInstance>(&root.current_instance());
     let owner = documents::load::<Owner>(&root.owner()).ok();
@@ -133,7 +153,11 @@ fn explain(no_answer: &NoAnswer, owner: Option<&Owner>) -> String {
 /// # Errors
 /// When files cannot be written. tmux being away is no error: what it held is gone with it.
 pub(super) fn withdraw(target: &Target, live: &Live) -> Result<(StatusDocument, Vec<String>), Failure> {
-    let ended = matches!(live, Live::Offline | Live::Dead { .. });
+    let seems_ended = matches!(live, Live::Offline | Live::Dead { .. });
+    // A reader holds no transition lock: a gateway that started since then keeps its records, and one that starts
+    // now waits until we are done.
+    let alone = if seems_ended { Lock::take_within(&target.root.gateway_lock(), CLEANING_LIMIT)? } else { None };
+    let ended = alone.is_some();
     let mut done = Vec::new();
     if let Ok(session) = &target.session {
         let names = SessionEnvironment::new(session.environment.clone()).live_names();

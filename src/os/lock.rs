@@ -90,6 +90,8 @@ pub fn is_held(path: &Path) -> Result<bool, FileError> {
 
 /// Waits until nobody holds the lock. `true` if it is free.
 ///
+/// A killed process counts as ended before the last of its threads has closed its files.
+///
 /// # Errors
 /// As [`is_held`].
 pub fn wait_free(path: &Path, limit: Duration) -> Result<bool, FileError> {

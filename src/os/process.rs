@@ -9,6 +9,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
+use tokio::io::{Interest, unix::AsyncFd};
+
 use crate::model::ProcessIdentity;
 
 /// The identity of a process that runs now; `None` if none has this pid (or it is a zombie).
@@ -75,6 +77,17 @@ pub fn handle(identity: &ProcessIdentity) -> Option<OwnedFd> {
 /// Waits for a process to end. `true` if it is gone.
 pub fn wait_gone(identity: &ProcessIdentity, limit: Duration) -> bool {
     handle(identity).is_none_or(|process| wait_handle(&process, limit))
+}
+
+/// Waits for a process to end, inside a runtime and without a thread. Returns at once if it is gone.
+#[expect(deprecated, reason = "its successor is `unsafe`; an `OwnedFd` keeps the promise that it asks for")]
+pub async fn ended(identity: &ProcessIdentity) {
+    let Some(handle) = handle(identity) else { return };
+    match AsyncFd::with_interest(handle, Interest::READABLE) {
+        Ok(process) if process.readable().await.is_ok() => {}
+        // It cannot be watched; then nobody is told.
+        _ => std::future::pending().await,
+    }
 }
 
 fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {

@@ -19,6 +19,8 @@ pub enum DocumentError {
     Empty {
         /// The file.
         path: PathBuf,
+        /// The document's name.
+        document: &'static str,
     },
     /// Not JSON, or not of this document's shape.
     #[error("`{}` is not a valid {document}: line {line}, column {column}: {why}", path.display())]
@@ -76,14 +78,16 @@ impl From<DocumentError> for Failure {
                 };
                 Self::new(ErrorCode::Incompatible, message, hint)
             }
-            // The one file that operators edit: a mistake in it is theirs to mend.
-            DocumentError::Empty { path }
-            | DocumentError::Malformed { path, .. }
-            | DocumentError::Rule { path, .. }
-                if path.file_name().is_some_and(|name| name == DesiredConfig::NAME) =>
+            // The one document that people edit: their slip, and the keys are what they need.
+            DocumentError::Empty { document, .. }
+            | DocumentError::Malformed { document, .. }
+            | DocumentError::Rule { document, .. }
+                if document == DesiredConfig::NAME =>
             {
-                let keys = DesiredConfig::KEYS.join(", ");
-                Self::usage(message, format!("mend it, or remove it to get the defaults; its keys are {keys}"))
+                Self::usage(
+                    message,
+                    format!("mend or remove the file; its keys are {}", DesiredConfig::KEYS.join(", ")),
+                )
             }
             _ => Self::refused(message, "nothing was changed; `agents doctor` lists damaged files and what mends them"),
         }
@@ -97,7 +101,7 @@ impl From<DocumentError> for Failure {
 pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
     let bytes = files::read(path)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(DocumentError::Empty { path: path.to_owned() });
+        return Err(DocumentError::Empty { path: path.to_owned(), document: D::NAME });
     }
     // Derived readers take a list for an object whose fields come in order; the contract does not.
     if bytes.trim_ascii_start().first() == Some(&b'[') {

@@ -27,7 +27,12 @@ pub fn publish_capability(root: &SessionRoot, manifest: &Manifest) -> Result<Att
     let wished = load_if_present::<DesiredConfig>(&root.desired_config())?;
     let desired = wished.unwrap_or_default();
     store(&root.desired_config(), &desired)?;
-    let attach = attach_contract(root, manifest, &desired);
+    let mut attach = attach_contract(root, manifest, &desired);
+    // Where the wishes say nothing, the listener of the last contract stays (contract section 3.2, steps 2 and 3).
+    if let Ok(last) = documents::load::<AttachContract>(&root.attach()) {
+        attach.desired_host = attach.desired_host.or(last.desired_host);
+        attach.desired_port = attach.desired_port.or(last.desired_port);
+    }
     store(&root.attach(), &attach)?;
     // A snapshot that cannot be read says nothing; a new one says "not attached", which is true here.
     let previous = documents::load::<StatusDocument>(&root.state()).ok();

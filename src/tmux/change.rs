@@ -5,7 +5,7 @@ use tmux_interface::{
 };
 
 use super::{
-    inspect::{PANE_FORMAT, PaneFacts, panes_from_rows},
+    inspect::{PaneFacts, STEADY_PANE_FORMAT, panes_from_rows},
     server::{Commands, Server, TmuxError},
 };
 use crate::model::{PaneId, SessionName, TmuxSessionId, WindowId};
@@ -49,7 +49,7 @@ pub fn new_session(
         .session_name(name.as_str())
         .window_name("agent")
         .start_directory(directory.as_str())
-        .format(PANE_FORMAT);
+        .format(STEADY_PANE_FORMAT);
     for (variable, value) in environment {
         create = create.environment(variable.as_str(), value.as_str());
     }
@@ -77,7 +77,7 @@ pub fn new_agent_window(
         .target_window(at.as_str())
         .window_name("agent")
         .start_directory(directory.as_str())
-        .format(PANE_FORMAT);
+        .format(STEADY_PANE_FORMAT);
     let keep = SetOption::new().window().target_pane(at.as_str()).option("remain-on-exit").value("on");
     only_pane(&server.run(&Commands::new().then_with(create, &argv(program)).then(keep))?)
 }
@@ -90,7 +90,7 @@ pub fn respawn(server: &Server, pane: PaneId, directory: &str, program: &[String
     let (at, directory) = (pane.to_string(), plain(directory));
     let again = RespawnPane::new().kill().start_directory(directory.as_str()).target_pane(at.as_str());
     let keep = SetOption::new().window().target_pane(at.as_str()).option("remain-on-exit").value("on");
-    let look = ListPanes::new().target(at.as_str()).format(PANE_FORMAT);
+    let look = ListPanes::new().target(at.as_str()).format(STEADY_PANE_FORMAT);
     let printed = server.run(&Commands::new().then(keep).then_with(again, &argv(program)).then(look))?;
     panes_from_rows(&printed)?
         .into_iter()
@@ -127,7 +127,7 @@ pub fn new_gateway_window(
         .target_window(at.as_str())
         .window_name("gateway")
         .start_directory(directory.as_str())
-        .format(PANE_FORMAT);
+        .format(STEADY_PANE_FORMAT);
     let option = |name: &'static str, value: &str| {
         SetOption::new().window().target_pane(at.clone()).option(name).value(value.to_owned())
     };

@@ -111,6 +111,27 @@ pub const PANE_FORMAT: &str = "pane #{session_id} #{pane_id} #{window_id} #{wind
      #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} \
      #{s/[^ -~]/?/:pane_current_command}";
 
+/// The same without the foreground program, which is read as empty.
+///
+/// tmux looks the program up twice, once for its length; around the start of a program the two differ. So this one
+/// is for new panes, and for everybody who does not need the program.
+pub const STEADY_PANE_FORMAT: &str = "pane #{session_id} #{pane_id} #{window_id} #{window_index} #{pane_pid} #{pane_dead} \
+     #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} 0:";
+
+/// How often a listing is asked for again when a program changed its name while tmux printed it.
+const TRIES: usize = 4;
+
+/// Runs a command list that changes nothing, again if its answer makes no sense.
+fn ask<T>(server: &Server, commands: &Commands, read: impl Fn(&[u8]) -> Result<T, TmuxError>) -> Result<T, TmuxError> {
+    let mut tries = 1;
+    loop {
+        match read(&server.run(commands)?) {
+            Err(TmuxError::Unreadable(_)) if tries < TRIES => tries += 1,
+            other => return other,
+        }
+    }
+}
+
 /// Looks at one session: a single tmux process.
 ///
 /// # Errors
@@ -121,8 +142,7 @@ pub fn session(server: &Server, target: &SessionTarget) -> Result<SessionFacts, 
         .then(DisplayMessage::new().print().target_pane(at.as_str()).message(SESSION_FORMAT))
         .then(ListPanes::new().session().target(at.as_str()).format(PANE_FORMAT))
         .then(ShowEnvironment::new().target_session(at.as_str()));
-    let printed = server.run(&commands)?;
-    let facts = read_session(&printed)?;
+    let facts = ask(server, &commands, read_session)?;
     match facts.version {
         Some(version) if !version.is_supported() => Err(TmuxError::TooOld { found: version.to_string() }),
         _ => Ok(facts),
@@ -137,10 +157,9 @@ pub fn all_panes(server: &Server) -> Result<Vec<PaneFacts>, TmuxError> {
     if !server.has_socket_file() {
         return Ok(Vec::new());
     }
-    match server.run(&Commands::new().then(ListPanes::new().all().format(PANE_FORMAT))) {
-        Ok(printed) => Ok(read_panes(&mut Reader { rest: &printed })?),
+    match ask(server, &Commands::new().then(ListPanes::new().all().format(PANE_FORMAT)), panes_from_rows) {
         Err(TmuxError::NoServer { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error),
+        other => other,
     }
 }
 

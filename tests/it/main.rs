@@ -8,18 +8,27 @@
     clippy::print_stderr,
     unreachable_pub,
     missing_docs,
+    missing_debug_implementations,
     clippy::unused_self,
     reason = "tests play the operator, the user and the fault"
 )]
 
 mod support;
 
+mod agent_life;
 mod architecture;
+mod attach;
+mod ending;
 mod files;
+mod http;
+mod http_faults;
 mod join;
 mod journey;
 mod launch;
+mod lifecycle;
+mod listener;
 mod predecessor;
 mod storage;
 mod target;
+mod tmux_faults;
 mod words;

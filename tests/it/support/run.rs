@@ -15,7 +15,7 @@ impl Run {
     /// It succeeded; returns what it printed.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.status, 0, "`{}` failed: {self:#?}", self.words);
+        assert_eq!(self.status, 0, "{}: {self:#?}", self.words);
         self.stdout
     }
 

@@ -113,6 +113,7 @@ impl World {
     }
 
     /// Runs a command to its end, within a limit that only a hung one reaches.
+    #[expect(clippy::unused_self, reason = "commands belong to a world")]
     pub fn finish(&self, mut command: Command) -> Run {
         let words = format!("{command:?}");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
