@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    model::{PaneId, TmuxSessionId},
+    model::{PaneId, TmuxSessionId, WindowId},
     os::process,
     store::AgentProcess,
     tmux::{
@@ -156,8 +156,8 @@ async fn connected(
     let conversation = async {
         let mut last = None;
         loop {
-            match ask(&control, &subject).await {
-                Ok(seen) => {
+            let windows = match ask(&control, &subject).await {
+                Ok((seen, windows)) => {
                     pause.failures = 0;
                     let is_news = last.as_ref() != Some(&seen);
                     last = Some(seen.clone());
@@ -169,14 +169,15 @@ async fn connected(
                     if is_news && subscribe(&control, &subject).await.is_err() {
                         return Ended::Disconnected;
                     }
+                    windows
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the control client gave no answer");
                     return Ended::Disconnected;
                 }
-            }
+            };
             tokio::select! {
-                more = next_change(&mut notices) => if !more { return Ended::Disconnected },
+                more = next_change(&mut notices, subject.session, &windows) => if !more { return Ended::Disconnected },
                 _ = subjects.changed() => return Ended::Again,
                 () = agent_ended(last.as_ref().and_then(|seen| seen.agent.as_ref())) => {}
             }
@@ -205,11 +206,11 @@ async fn agent_ended(agent: Option<&AgentProcess>) {
 }
 
 /// Waits for news that may change the view, and takes all that have come with it; `false` when the client is gone.
-async fn next_change(notices: &mut Notices) -> bool {
+async fn next_change(notices: &mut Notices, session: TmuxSessionId, windows: &[WindowId]) -> bool {
     loop {
         match notices.next().await {
             None | Some(Notice::Exit { .. }) => return false,
-            Some(notice) if matters(&notice) => return true,
+            Some(notice) if matters(&notice, session, windows) => return true,
             Some(_) => {}
         }
         if notices.take_lag() > 0 {
@@ -218,16 +219,15 @@ async fn next_change(notices: &mut Notices) -> bool {
     }
 }
 
-fn matters(notice: &Notice) -> bool {
+/// May this notice change the view?
+///
+/// tmux tells every control client of every window and session of its server. With a hundred gateways on one
+/// server, answering to what happens in other sessions would cost the square of their number.
+fn matters(notice: &Notice, session: TmuxSessionId, windows: &[WindowId]) -> bool {
     match notice {
-        Notice::Subscription { .. }
-        | Notice::WindowAdded(_)
-        | Notice::WindowClosed(_)
-        | Notice::SessionRenamed { .. }
-        | Notice::SessionChanged { .. }
-        | Notice::LayoutChanged(_) => true,
-        // tmux 3.3 tells of a moved or linked window in words that newer versions may change.
-        Notice::Other { line, .. } => line.starts_with(b"%unlinked-window") || line.starts_with(b"%session-window"),
+        Notice::Subscription { .. } | Notice::WindowAdded(_) | Notice::SessionChanged { .. } => true,
+        Notice::WindowClosed(window) | Notice::LayoutChanged(window) => windows.contains(window),
+        Notice::SessionRenamed { id, .. } => id.is_none_or(|id| id == session),
         _ => false,
     }
 }
@@ -245,7 +245,8 @@ async fn subscribe(control: &Control, subject: &Subject) -> Result<(), ControlEr
     Ok(())
 }
 
-async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError> {
+/// The view, and the windows of the session.
+async fn ask(control: &Control, subject: &Subject) -> Result<(View, Vec<WindowId>), ControlError> {
     let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
     let rows =
         control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::STEADY_PANE_FORMAT)).await?;
@@ -253,7 +254,8 @@ async fn ask(control: &Control, subject: &Subject) -> Result<View, ControlError>
     printed.push(b'\n');
     let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;
     let name = name.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
-    Ok(view(subject, name, &panes))
+    let windows = panes.iter().map(|pane| pane.window_id).collect();
+    Ok((view(subject, name, &panes), windows))
 }
 
 /// Why the session is gone; `None` while it is there, or while nobody can tell.

@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(facts.panes[1].gateway_mark, "ab\npane $");
         assert!(facts.renumber_windows);
         assert_eq!(facts.free_window_index("other"), 2);
-        assert_eq!(facts.free_window_index("abc"), 1, "a window that closes gives its index back");
+        assert_eq!(facts.free_window_index("ab\npane $"), 1, "a window that closes gives its index back");
         assert_eq!(
             facts.environment,
             [("TERM".to_owned(), "x".to_owned()), ("AGENTS_AGENT_ID".to_owned(), "a".to_owned())],
