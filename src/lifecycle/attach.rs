@@ -66,7 +66,7 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
     let _transition = begin(&target.root)?;
     let attach = gateway_files::publish_capability(&target.root, &target.manifest)?;
     let mut notes = Vec::new();
-    let live = live::observe(&target.root, &attach.attach_identity)?;
+    let live = live::observe_settled(&target.root, &attach.attach_identity)?;
     match wait_for_a_stopping_one(target, &attach, live)? {
         Live::Answering { instance, status, .. } if !options.restart => {
             return reuse(&instance, *status, options);
@@ -110,7 +110,7 @@ fn wait_for_a_stopping_one(target: &Target, attach: &AttachContract, live: Live)
         return Ok(live);
     }
     lock::becomes_free(&target.root.gateway_lock(), STOP_GRACE)?;
-    live::observe(&target.root, &attach.attach_identity)
+    live::observe_settled(&target.root, &attach.attach_identity)
 }
 
 fn is_refused(root: &SessionRoot) -> bool {

@@ -30,7 +30,7 @@ pub fn detach(target: &Target) -> Result<Detached, Failure> {
 /// The same for a caller that holds the transition lock.
 pub(super) fn detach_locked(target: &Target) -> Result<Detached, Failure> {
     let identity = target.manifest.attach_identity(&target.root.name());
-    let running = live::observe(&target.root, &identity)?;
+    let running = live::observe_settled(&target.root, &identity)?;
     let ended = matches!(running, Live::Answering { .. } | Live::Unresponsive { .. });
     let (status, mut notes) = if ended { end_gateway(target, &running)? } else { live::withdraw(target, &running)? };
     if !ended && notes.is_empty() {

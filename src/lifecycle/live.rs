@@ -21,6 +21,9 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 /// How long a lock may be held by nobody in particular.
 const SETTLING_LIMIT: Duration = Duration::from_millis(400);
 
+/// How often a transition waits for that.
+const SETTLING_TRIES: usize = 8;
+
 /// How long cleaning up waits for others who look at the lock.
 const CLEANING_LIMIT: Duration = Duration::from_millis(200);
 
@@ -60,14 +63,30 @@ pub enum Live {
 /// Refused when a record claims window 0, or is damaged while the lock is held.
 pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
     let seen = look(root, attach_identity)?;
-    let Live::Unresponsive { owner, .. } = &seen else { return Ok(seen) };
-    if owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process)) {
+    if !is_nobodys(&seen) {
         return Ok(seen);
     }
     // Nobody who lives is known to hold the lock: a killed gateway closes its last files, somebody cleans up after
     // one, or one starts. All of that is over in a moment.
     lock::becomes_free(&root.gateway_lock(), SETTLING_LIMIT)?;
     look(root, attach_identity)
+}
+
+/// The same for a transition, which outwaits readers that clean up one after another.
+pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
+    for _ in 1..SETTLING_TRIES {
+        let seen = observe(root, attach_identity)?;
+        if !is_nobodys(&seen) {
+            return Ok(seen);
+        }
+    }
+    observe(root, attach_identity)
+}
+
+/// The lock is held, and nobody who lives is known to hold it.
+fn is_nobodys(live: &Live) -> bool {
+    let Live::Unresponsive { owner, .. } = live else { return false };
+    !owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process))
 }
 
 fn look(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
