@@ -22,7 +22,7 @@ use crate::{
         serve::{self, Limits, Listener},
     },
     model::{Failure, LEASE},
-    os::{clock, program, rendezvous::Meeting},
+    os::{clock, lock::Lock, program, rendezvous::Meeting},
     store::Store,
     target::{self, Target},
     telemetry::{self, DiagnosticLog, WindowMirror},
@@ -134,6 +134,8 @@ async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut
 struct Gateway {
     config: Config,
     tasks: Tasks,
+    /// Held to the very end: until everything is taken back, nobody else may start.
+    lock: Arc<Lock>,
     board: Arc<Board>,
     publisher: Publisher,
     store: Store,
@@ -183,13 +185,14 @@ impl Gateway {
         let watched = subject.subscribe();
         tasks.start("session watch", |stop| session_watch::watch(watched, seen, stop));
         let (found, tampering) = mpsc::channel(16);
-        let (root, guarded) = (config.root.clone(), board.clone());
-        tasks.start("file guard", |stop| guard::guard(root, lock, guarded, found, stop));
+        let (root, locked, guarded) = (config.root.clone(), lock.clone(), board.clone());
+        tasks.start("file guard", |stop| guard::guard(root, locked, guarded, found, stop));
         let (beating, beaten) = (publisher.clone(), board.clone());
         tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
         Self {
             config: config.clone(),
             tasks,
+            lock,
             board,
             publisher,
             store,
@@ -359,6 +362,7 @@ impl Gateway {
             tracing::error!("the store's thread had failed");
         }
         tracing::info!("gateway stopped");
+        drop(self.lock);
         result
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     begin,
     live::{self, Live},
-    publish,
+    publish, withdraw,
 };
 use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
@@ -87,7 +87,7 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
             return Err(unresponsive(owner, "it has been starting or stopping for too long"));
         }
         Live::Offline => {}
-        dead @ Live::Dead { .. } => notes.extend(live::withdraw(target, &dead)?.1),
+        dead @ Live::Dead { .. } => notes.extend(withdraw::withdraw(target, &dead)?.1),
         running => notes.extend(end_gateway(target, &running)?.1),
     }
     refresh_surface(target, &pane)?;
@@ -152,11 +152,11 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
     if ended == Ended::NotAtAll || !lock::wait_free(&target.root.gateway_lock(), STOP_GRACE)? {
         return Err(Failure::internal(format!("the gateway (pid {}) could not be ended", identity.pid)));
     }
-    if ended == Ended::Orderly && live::is_withdrawn(&target.root) {
+    if ended == Ended::Orderly && withdraw::is_withdrawn(&target.root) {
         return Ok((documents::load(&target.root.state())?, vec![format!("ended the gateway (pid {})", identity.pid)]));
     }
     // What it could not clean itself.
-    live::withdraw(target, &Live::Dead { pid: Some(identity.pid), window: None })
+    withdraw::withdraw(target, &Live::Dead { pid: Some(identity.pid), window: None })
 }
 
 /// Our facts about the pane are renewed when its program was started again.
@@ -322,7 +322,7 @@ fn undo(target: &Target, started: &Started) {
         drop(target.server.run(&change::kill_window(Commands::new(), window)));
     }
     let dead = Live::Dead { pid: Some(started.child.pid), window: window.map(|id| id.to_string()) };
-    if let Err(failure) = live::withdraw(target, &dead) {
+    if let Err(failure) = withdraw::withdraw(target, &dead) {
         tracing::warn!(%failure, "a failed attach could not be undone completely");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{begin, live};
+use super::{begin, withdraw};
 use crate::{
     model::{AgentId, Failure},
     os::{files, lock},
@@ -63,7 +63,7 @@ pub fn remove_leftovers(context: &Context, leftover: &Leftover) -> Result<(), Fa
             "stop it first with `agents stop`",
         ));
     }
-    if let (Some(registry), Some(id)) = (live::registry_of(&leftover.target), &leftover.target.manifest.agent_id) {
+    if let (Some(registry), Some(id)) = (withdraw::registry_of(&leftover.target), &leftover.target.manifest.agent_id) {
         let id = AgentId::parse(id)?;
         let ours = registry.read(&id).ok().flatten().is_some_and(|record| {
             Some(&record.generation_id) == leftover.target.manifest.registry_generation_id.as_ref()

@@ -4,6 +4,7 @@ use super::{
     attach::{STOP_GRACE, end_gateway},
     begin,
     live::{self, Live},
+    withdraw,
 };
 use crate::{api::StatusDocument, model::Failure, target::Target};
 
@@ -32,7 +33,8 @@ pub(super) fn detach_locked(target: &Target) -> Result<Detached, Failure> {
     let identity = target.manifest.attach_identity(&target.root.name());
     let running = live::observe_settled(&target.root, &identity, STOP_GRACE)?;
     let ended = !matches!(running, Live::Offline | Live::Dead { .. });
-    let (status, mut notes) = if ended { end_gateway(target, &running)? } else { live::withdraw(target, &running)? };
+    let (status, mut notes) =
+        if ended { end_gateway(target, &running)? } else { withdraw::withdraw(target, &running)? };
     if !ended && notes.is_empty() {
         notes.push("no gateway was attached".to_owned());
     }

@@ -1,18 +1,13 @@
-//! Is a gateway running? Lock first, record second, HTTP third; and cleaning up after one that is not.
+//! Is a gateway running? Lock first, record second, HTTP third. Changes nothing.
 
 use std::time::Duration;
 
 use crate::{
     api::{CurrentInstance, Owner, StatusDocument},
     client::{self, NoAnswer},
-    model::{AgentId, Failure, WindowId},
-    os::{
-        lock::{self, Lock},
-        process,
-    },
-    session::{SessionEnvironment, SessionRoot, documents, gateway_files},
-    target::Target,
-    tmux::{Commands, TmuxError, change},
+    model::Failure,
+    os::{lock, process},
+    session::{SessionRoot, documents},
 };
 
 /// How long a live gateway may take to answer a status question.
@@ -20,11 +15,12 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 
 /// How long a process that no longer listens may take to be gone altogether.
 const ENDING: Duration = Duration::from_millis(100);
-/// How long a lock may be held by nobody in particular.
-const SETTLING_LIMIT: Duration = Duration::from_millis(400);
 
-/// How long cleaning up waits for others who look at the lock.
-const CLEANING_LIMIT: Duration = Duration::from_millis(200);
+/// How long a lock may be held by nobody in particular.
+const SETTLING: Duration = Duration::from_millis(400);
+
+/// How often a passing gateway is looked at.
+const PASSING: Duration = Duration::from_millis(20);
 
 /// What stands behind a session's live records.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,20 +60,50 @@ pub enum Live {
 /// Finds out. Reads files, tries a lock, asks over HTTP; changes nothing.
 ///
 /// # Errors
-/// Refused when a record claims window 0, or is damaged while the lock is held.
+/// Refused when a record claims window 0.
 pub fn observe(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
-    let seen = look(root, attach_identity)?;
+    observe_within(root, attach_identity, ANSWER_LIMIT)
+}
+
+/// As [`observe`], for a caller that can wait longer for an answer.
+///
+/// # Errors
+/// As [`observe`].
+pub(super) fn observe_within(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
+    let seen = look(root, attach_identity, limit)?;
     let (Live::Unresponsive { owner, .. } | Live::Passing { owner }) = &seen else { return Ok(seen) };
     if owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process)) {
         return Ok(seen);
     }
     // Nobody who lives is known to hold the lock: a killed gateway closes its last files, somebody cleans up after
     // one, or one starts. All of that is over in a moment.
-    lock::wait_free(&root.gateway_lock(), SETTLING_LIMIT)?;
-    look(root, attach_identity)
+    lock::wait_free(&root.gateway_lock(), SETTLING)?;
+    look(root, attach_identity, limit)
 }
 
-fn look(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
+/// As [`observe`], giving a gateway that starts or stops, and readers that clean up, their time.
+///
+/// # Errors
+/// As [`observe`].
+pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
+    let mut left = limit;
+    loop {
+        let live = observe(root, attach_identity)?;
+        let settled = match &live {
+            Live::Passing { .. } => false,
+            Live::Unresponsive { owner, .. } => owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process)),
+            _ => true,
+        };
+        if settled || left.is_zero() {
+            return Ok(live);
+        }
+        // Ends at once when a stopping gateway lets go; a starting one is looked at again.
+        lock::wait_free(&root.gateway_lock(), PASSING)?;
+        left = left.saturating_sub(PASSING);
+    }
+}
+
+fn look(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
     let held = lock::is_held(&root.gateway_lock())?;
     let instance = documents::load_if_present::<CurrentInstance>(&root.current_instance());
     let owner = documents::load::<Owner>(&root.owner()).ok();
@@ -104,7 +130,7 @@ fn look(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
     if !held && owner.is_some() {
         return Ok(dead);
     }
-    match client::probe(root, &instance, owner.as_ref(), attach_identity, ANSWER_LIMIT) {
+    match client::probe(root, &instance, owner.as_ref(), attach_identity, limit) {
         Ok(status) => Ok(Live::Answering { instance, owner, status: Box::new(status) }),
         Err(_) if !held => Ok(dead),
         // Refused, or cut off: it is probably ending, and the kernel frees its lock a moment after its sockets.
@@ -116,26 +142,6 @@ fn look(root: &SessionRoot, attach_identity: &str) -> Result<Live, Failure> {
     }
 }
 
-/// As [`observe`], giving a gateway that starts or stops its time.
-///
-/// # Errors
-/// As [`observe`].
-pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
-    let mut left = limit;
-    loop {
-        let live = observe(root, attach_identity)?;
-        if !matches!(live, Live::Passing { .. }) || left.is_zero() {
-            return Ok(live);
-        }
-        // Ends at once when a stopping gateway lets go; a starting one is looked at again.
-        lock::wait_free(&root.gateway_lock(), PASSING)?;
-        left = left.saturating_sub(PASSING);
-    }
-}
-
-/// How often a passing gateway is looked at.
-const PASSING: Duration = Duration::from_millis(20);
-
 fn explain(no_answer: &NoAnswer, owner: Option<&Owner>) -> String {
     match owner {
         Some(owner) if process::is_stopped(&owner.process) => {
@@ -143,90 +149,4 @@ fn explain(no_answer: &NoAnswer, owner: Option<&Owner>) -> String {
         }
         _ => no_answer.to_string(),
     }
-}
-
-/// Clears the live binding of a gateway that does not answer, and puts the offline snapshot in place.
-///
-/// One tmux process at most: variables and, if it is dead and its window is still marked as ours, the window.
-/// Returns the snapshot and what was done, in words.
-///
-/// # Errors
-/// When files cannot be written. tmux being away is no error: what it held is gone with it.
-pub(super) fn withdraw(target: &Target, live: &Live) -> Result<(StatusDocument, Vec<String>), Failure> {
-    let seems_ended = matches!(live, Live::Offline | Live::Dead { .. });
-    // A reader holds no transition lock: a gateway that started since then keeps its records, and one that starts
-    // now waits until we are done.
-    let alone = if seems_ended { Lock::take_within(&target.root.gateway_lock(), CLEANING_LIMIT)? } else { None };
-    let ended = alone.is_some();
-    let mut done = Vec::new();
-    if let Ok(session) = &target.session {
-        let names = SessionEnvironment::new(session.environment.clone()).live_names();
-        let mut commands = change::unset_environment(Commands::new(), session.session_id, &names);
-        if !names.is_empty() {
-            done.push(format!("removed {} live variables from the tmux session", names.len()));
-        }
-        for window in leftover_windows(target, live, ended) {
-            commands = change::kill_window(commands, window);
-            done.push(format!("closed the left-over gateway window {window}"));
-        }
-        run_if_any(target, &commands)?;
-    }
-    let snapshot = gateway_files::restore_offline(&target.root, ended)?;
-    forget_in_registry(target)?;
-    Ok((snapshot, done))
-}
-
-/// Did the gateway take its own binding back? An orderly end leaves the offline snapshot and no record.
-pub(super) fn is_withdrawn(root: &SessionRoot) -> bool {
-    let state = documents::load::<StatusDocument>(&root.state());
-    state.is_ok_and(|state| state.gateway_host.is_none()) && !root.current_instance().exists() && !root.owner().exists()
-}
-
-fn run_if_any(target: &Target, commands: &Commands) -> Result<(), Failure> {
-    if commands.is_empty() {
-        return Ok(());
-    }
-    match target.server.run(commands) {
-        Ok(_) | Err(TmuxError::NoServer { .. } | TmuxError::NoTarget { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Windows of dead gateways: marked as ours and holding no living process, never the agent's, never window 0.
-fn leftover_windows(target: &Target, live: &Live, ended: bool) -> Vec<WindowId> {
-    let Ok(session) = &target.session else { return Vec::new() };
-    if !ended {
-        return Vec::new();
-    }
-    let recorded = match live {
-        Live::Dead { window: Some(window), .. } => window.parse::<WindowId>().ok(),
-        _ => None,
-    };
-    let agent = target.surface.as_ref().and_then(|surface| surface.window_id.parse::<WindowId>().ok());
-    session
-        .panes
-        .iter()
-        .filter(|pane| pane.window_index != 0 && Some(pane.window_id) != agent)
-        .filter(|pane| pane.gateway_mark == target.root.name() || (Some(pane.window_id) == recorded && pane.dead))
-        .filter(|pane| pane.dead || process::identify(pane.pid).is_none())
-        .map(|pane| pane.window_id)
-        .collect()
-}
-
-/// Takes the gateway pointer out of the registry record, where there is one.
-fn forget_in_registry(target: &Target) -> Result<(), Failure> {
-    let Some(registry) = registry_of(target) else { return Ok(()) };
-    let (Some(id), Some(generation)) = (&target.manifest.agent_id, &target.manifest.registry_generation_id) else {
-        return Ok(());
-    };
-    let id = AgentId::parse(id)?;
-    if registry.read(&id).ok().flatten().is_some_and(|record| record.gateway.is_some()) {
-        registry.update(&id, generation, |record| record.gateway = None)?;
-    }
-    Ok(())
-}
-
-/// The registry of the home that holds this session root; none for a root that lies elsewhere.
-pub(super) fn registry_of(target: &Target) -> Option<crate::session::Registry> {
-    target.root.home().map(|home| crate::session::Registry::at(home.registry()))
 }

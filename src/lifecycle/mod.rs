@@ -17,6 +17,7 @@ mod publish;
 mod relaunch;
 mod status;
 mod stop;
+mod withdraw;
 
 pub use attach::{AttachOptions, Attached, attach};
 pub use cleanup::{Leftover, find_leftovers, remove_leftovers};

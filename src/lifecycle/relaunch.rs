@@ -4,7 +4,7 @@ use super::{
     begin,
     launch::{self, Created},
     live::{self, Live},
-    publish,
+    publish, withdraw,
 };
 use crate::{
     api::{Origin, Surface},
@@ -49,7 +49,7 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
     gateway_files::publish_capability(&target.root, &manifest)?;
     publish::publish_variables(&target.server, &session, &target.root, &manifest)?;
     if let (Some(registry), Some(id), Some(generation)) =
-        (live::registry_of(target), &manifest.agent_id, &manifest.registry_generation_id)
+        (withdraw::registry_of(target), &manifest.agent_id, &manifest.registry_generation_id)
     {
         registry.update(&AgentId::parse(id)?, generation, |record| {
             registry::mark_active(record, &session.session_name, now);
@@ -91,7 +91,7 @@ fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<
     let identity = target.manifest.attach_identity(&target.root.name());
     let left = live::observe(&target.root, &identity)?;
     if matches!(left, Live::Dead { .. }) {
-        live::withdraw(target, &left)?;
+        withdraw::withdraw(target, &left)?;
     }
     let name = SessionName::parse(target.manifest.tmux_session_name.as_deref().unwrap_or_default())?;
     let id = target.manifest.agent_id.as_deref().unwrap_or_default();

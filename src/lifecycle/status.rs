@@ -1,6 +1,9 @@
 //! Reading a session's status. Never starts anything, never touches `manifest.json`, copies no environment.
 
-use super::live::{self, Live};
+use super::{
+    live::{self, Live},
+    withdraw,
+};
 use crate::{
     api::{Document, StatusDocument},
     model::Failure,
@@ -40,9 +43,16 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
             if let Err(error) = documents::load_if_present::<StatusDocument>(&target.root.state()) {
                 notes.push(format!("the snapshot could not be used and was written anew: {error}"));
             }
-            let (snapshot, done) = live::withdraw(target, other)?;
-            notes.extend(done);
-            snapshot
+            match withdraw::withdraw_as_reader(target, other)? {
+                Some((snapshot, done)) => {
+                    notes.extend(done);
+                    snapshot
+                }
+                None => {
+                    notes.push("a gateway was started meanwhile".to_owned());
+                    gateway_files::read_offline(&target.root)?
+                }
+            }
         }
     };
     status.check().map_err(Failure::internal)?;

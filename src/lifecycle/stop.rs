@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{begin, detach::detach_locked, live, publish};
+use super::{begin, detach::detach_locked, publish, withdraw};
 use crate::{
     api::Origin,
     model::{AgentId, Failure},
@@ -79,7 +79,7 @@ fn kept_session(target: &Target, launched: bool) -> Result<Option<String>, Failu
 }
 
 fn mark_stopped(target: &Target) -> Result<(), Failure> {
-    let Some(registry) = live::registry_of(target) else { return Ok(()) };
+    let Some(registry) = withdraw::registry_of(target) else { return Ok(()) };
     if let (Some(id), Some(generation)) = (&target.manifest.agent_id, &target.manifest.registry_generation_id) {
         let now = clock::now();
         registry

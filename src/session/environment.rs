@@ -114,6 +114,11 @@ pub fn capability_names() -> Vec<String> {
     CAPABLE.iter().flat_map(|variable| variable.names()).map(str::to_owned).collect()
 }
 
+/// The predecessor's leftovers, for removing them.
+pub fn leftover_names() -> Vec<String> {
+    LEFTOVERS.iter().map(|name| (*name).to_owned()).collect()
+}
+
 /// Every name of [`live`], for removing them.
 pub fn live_names() -> Vec<String> {
     LIVE.iter().flat_map(|variable| variable.names()).map(str::to_owned).collect()

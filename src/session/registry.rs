@@ -31,6 +31,9 @@ pub struct Registry {
     folder: PathBuf,
 }
 
+/// How long a publication waits for another one.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+
 /// One entry that could not be read: it hides an agent, so it is reported and never skipped silently.
 #[derive(Debug)]
 pub struct DamagedRecord {
@@ -105,7 +108,7 @@ impl Registry {
         is_live: impl Fn(&RegistryRecord) -> bool,
     ) -> Result<(), Failure> {
         let id = AgentId::parse(&record.agent_id)?;
-        let _lock = self.lock()?;
+        let _lock = self.lock(LOCK_LIMIT)?;
         if let Ok(Some(other)) = self.read(&id)
             && other.generation_id != record.generation_id
             && is_live(&other)
@@ -132,11 +135,25 @@ impl Registry {
         generation: &str,
         change: impl FnOnce(&mut RegistryRecord),
     ) -> Result<bool, Failure> {
+        self.update_within(id, generation, LOCK_LIMIT, change)
+    }
+
+    /// As [`Registry::update`], waiting for the registry's lock no longer than the limit.
+    ///
+    /// # Errors
+    /// File failures, and a timeout.
+    pub fn update_within(
+        &self,
+        id: &AgentId,
+        generation: &str,
+        limit: Duration,
+        change: impl FnOnce(&mut RegistryRecord),
+    ) -> Result<bool, Failure> {
         // A root whose registry lies elsewhere has no record here, and none is made.
         if !self.record_path(id).exists() {
             return Ok(false);
         }
-        let _lock = self.lock()?;
+        let _lock = self.lock(limit)?;
         match self.read(id) {
             Ok(Some(mut record)) if record.generation_id == generation => {
                 change(&mut record);
@@ -153,7 +170,7 @@ impl Registry {
     /// # Errors
     /// File failures.
     pub fn remove(&self, id: &AgentId) -> Result<(), Failure> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(LOCK_LIMIT)?;
         Ok(files::remove_tree(&record_folder(&self.folder, id))?)
     }
 
@@ -162,10 +179,10 @@ impl Registry {
         documents::store(&self.record_path(id), record).map(drop)
     }
 
-    fn lock(&self) -> Result<Lock, Failure> {
+    fn lock(&self, limit: Duration) -> Result<Lock, Failure> {
         files::create_private_dir(&self.folder)?;
         let path = self.folder.join("registry.lock");
-        Lock::take_within(&path, Duration::from_secs(3))?.ok_or_else(|| {
+        Lock::take_within(&path, limit)?.ok_or_else(|| {
             Failure::new(
                 ErrorCode::Timeout,
                 "the registry is locked by another program",
