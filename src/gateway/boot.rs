@@ -98,12 +98,9 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
             started_at_utc: now.iso_seconds(),
         },
     };
-    let mut facts = Facts { attach, host, port, seat, view: view.clone(), epoch, depth };
+    let mut facts = Facts { attach, host, port, seat, view, epoch, depth };
     publisher.remember(&mut facts, &desired)?;
-    publisher.write_files(&facts)?;
-    if view.session_name != facts.attach.tmux_session_name {
-        publisher.renamed(&mut facts, &view.session_name)?;
-    }
+    write_records(&publisher, &mut facts).inspect_err(|_| publisher.withdraw(false))?;
     Ok(Started {
         lock: Arc::new(lock),
         store,
@@ -118,6 +115,13 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         generation,
         notes,
     })
+}
+
+/// The live records; under the session's name of now, should it have been renamed while no gateway looked.
+fn write_records(publisher: &Publisher, facts: &mut Facts) -> Result<(), Failure> {
+    publisher.write_files(facts)?;
+    let name = facts.view.session_name.clone();
+    if name == facts.attach.tmux_session_name { Ok(()) } else { publisher.renamed(facts, &name) }
 }
 
 fn held(root: &SessionRoot) -> Failure {

@@ -70,6 +70,13 @@ impl Publisher {
     pub(super) fn announce(&self, facts: &Facts, now: Moment) -> Result<(), Failure> {
         let values = environment::live(&self.root, facts.host, facts.port);
         self.server.run(&change::set_environment(Commands::new(), self.session, &values))?;
+        self.announce_in_registry(facts, now);
+        Ok(())
+    }
+
+    /// The record of this agent: active, with a new lease and a pointer to this gateway. A busy registry costs the
+    /// pointer, not the gateway.
+    fn announce_in_registry(&self, facts: &Facts, now: Moment) {
         let pointer = GatewayPointer {
             host: facts.host,
             port: facts.port,
@@ -80,11 +87,11 @@ impl Publisher {
         let known = self.in_registry(|record| {
             registry::mark_active(record, &name, now);
             record.gateway = Some(pointer.clone());
-        })?;
-        if !known && let Err(failure) = self.register(pointer, now) {
-            tracing::warn!(%failure, "this agent is missing in the registry");
+        });
+        let announced = known.and_then(|known| if known { Ok(()) } else { self.register(pointer, now) });
+        if let Err(failure) = announced {
+            tracing::warn!(%failure, "the registry does not show this gateway");
         }
-        Ok(())
     }
 
     /// Publishes a record that was lost or damaged. A home without a registry is another program's.
@@ -100,12 +107,9 @@ impl Publisher {
         registry.publish(record, now, |other| other.is_fresh(now))
     }
 
-    /// A sign of life: the lease starts anew.
+    /// A sign of life: the lease starts anew, and the record points here.
     pub(super) fn renew_lease(&self, facts: &Facts) {
-        let (now, name) = (clock::now(), facts.attach.tmux_session_name.clone());
-        if let Err(failure) = self.in_registry(|record| registry::mark_active(record, &name, now)) {
-            tracing::warn!(%failure, "the registry lease could not be renewed");
-        }
+        self.announce_in_registry(facts, clock::now());
     }
 
     /// Changes this agent's record; `false` when there is none that could be changed.

@@ -112,7 +112,11 @@ async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut
     let mut signals = Signals::listen().map_err(|error| Failure::internal(format!("no signal handlers: {error}")))?;
     let started = boot::boot(config, seat, target).await?;
     let mut gateway = Gateway::start(config, started);
-    gateway.announce()?;
+    if let Err(failure) = gateway.announce() {
+        // Half public is worse than not at all.
+        drop(gateway.stop(End::Failed(failure.message.clone())).await);
+        return Err(failure);
+    }
     if let Some(meeting) = meeting {
         let words = Readiness::Ready { notes: gateway.notes.clone() };
         let words = serde_json::to_string(&words).unwrap_or_default();
@@ -233,8 +237,8 @@ impl Gateway {
                 },
                 Some(event) = self.tampering.recv() => match event {
                     Tampering::LockLost => return End::LockLost,
-                    Tampering::Withdrawn => self.publish_again(),
-                    Tampering::SurfaceChanged => self.follow_surface(),
+                    Tampering::Withdrawn => self.publish_again().await,
+                    Tampering::SurfaceChanged => self.follow_surface().await,
                 },
                 why = self.tasks.unexpected_end() => return End::Failed(why),
             }
@@ -257,16 +261,33 @@ impl Gateway {
                 to = view.session_name,
                 "the tmux session was renamed"
             );
-            if let Err(failure) = self.publisher.renamed(&mut facts, &view.session_name) {
-                tracing::warn!(%failure, "the new name could not be written everywhere");
-            }
+            facts = self.renamed(facts).await;
         }
-        self.own_window_moved(&view, &mut facts);
+        self.own_window_moved(&view, &mut facts).await;
         let moved = facts.seat != before.seat || facts.epoch != before.epoch;
         if moved && let Err(failure) = self.publisher.write_files(&facts) {
             tracing::warn!(%failure, "the live record could not be written");
         }
         self.board.update(|current| *current = facts);
+    }
+
+    async fn renamed(&self, facts: Facts) -> Facts {
+        let (publisher, before) = (self.publisher.clone(), facts.clone());
+        let written = beside(move || {
+            let mut facts = facts;
+            let name = facts.view.session_name.clone();
+            let written = publisher.renamed(&mut facts, &name);
+            (facts, written)
+        });
+        match written.await {
+            Some((facts, written)) => {
+                if let Err(failure) = written {
+                    tracing::warn!(%failure, "the new name could not be written everywhere");
+                }
+                facts
+            }
+            None => before,
+        }
     }
 
     async fn agent_changed(&self, before: &Facts, facts: &mut Facts) {
@@ -292,13 +313,14 @@ impl Gateway {
     }
 
     /// Our window may be renumbered; at index 0, which is the agent's, it does not stay.
-    fn own_window_moved(&self, view: &View, facts: &mut Facts) {
+    async fn own_window_moved(&self, view: &View, facts: &mut Facts) {
         let (Some(index), Some(window)) = (view.own_index, &mut facts.seat.window) else { return };
         if index == 0 {
             let Ok(id) = window.window_id.parse() else { return };
             let moved = change::move_window(Commands::new(), id, self.publisher.session, view.free_index);
             tracing::warn!(to = view.free_index, "our window came to index 0, which is the agent's; moving it");
-            if let Err(error) = self.publisher.server.run(&moved) {
+            let server = self.publisher.server.clone();
+            if let Some(Err(error)) = beside(move || server.run(&moved)).await {
                 tracing::warn!(%error, "our window could not be moved");
             }
             return;
@@ -307,22 +329,27 @@ impl Gateway {
     }
 
     /// Somebody found us unresponsive and took our binding back; we hold the lock, so it is ours again.
-    fn publish_again(&self) {
+    async fn publish_again(&self) {
         tracing::warn!("the live binding was withdrawn while this gateway was unresponsive; publishing it again");
         self.board.write();
         let facts = self.board.facts();
-        let published = self.publisher.write_files(&facts).and_then(|()| self.publisher.announce(&facts, clock::now()));
-        if let Err(failure) = published {
+        let publisher = self.publisher.clone();
+        let again = beside(move || {
+            publisher.write_files(&facts)?;
+            publisher.announce(&facts, clock::now())
+        });
+        if let Some(Err(failure)) = again.await {
             tracing::error!(%failure, "could not publish again");
         }
     }
 
     /// The agent was launched again, perhaps in another pane.
-    fn follow_surface(&self) {
-        let target = match target::of_root(&self.config.context, &self.config.root) {
-            Ok(target) if target.session.is_ok() => target,
-            Ok(_) => return,
-            Err(failure) => {
+    async fn follow_surface(&self) {
+        let (context, root) = (self.config.context.clone(), self.config.root.clone());
+        let target = match beside(move || target::of_root(&context, &root)).await {
+            Some(Ok(target)) if target.session.is_ok() => target,
+            Some(Ok(_)) | None => return,
+            Some(Err(failure)) => {
                 tracing::warn!(%failure, "the changed surface could not be read");
                 return;
             }
@@ -369,9 +396,17 @@ impl Gateway {
 
 async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(LEASE / 4) => publisher.renew_lease(&board.facts()),
-            _ = stop.wait_for(|stop| *stop) => return,
+        let told = tokio::time::timeout(LEASE / 4, stop.changed()).await;
+        if told.is_ok() {
+            return;
         }
+        let (publisher, facts) = (publisher.clone(), board.facts());
+        beside(move || publisher.renew_lease(&facts)).await.unwrap_or_default();
     }
+}
+
+/// Does work that may have to wait (a tmux process, a lock) beside the one thread that serves requests.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.inspect_err(|error| tracing::error!(%error, "work beside the gateway failed")).ok()
 }

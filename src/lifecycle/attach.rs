@@ -12,20 +12,23 @@ use super::{
 };
 use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
-    model::{ErrorCode, Failure, ProcessIdentity, WindowId},
+    model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId},
     os::{
-        lock,
+        clock, lock, peer,
         process::{self, Ended},
         program,
         rendezvous::{Missed, Rendezvous},
     },
     session::{SessionEnvironment, SessionRoot, Variable, documents, gateway_files},
     target::{AgentPane, Target},
-    tmux::{Commands, PaneFacts, SessionFacts, TmuxError, change},
+    tmux::{Commands, PaneFacts, Server, SessionFacts, TmuxError, change},
 };
 
 /// How long a gateway may take from its first instruction to being public.
 const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a new gateway may take for its first answer. It has said that it is ready; a machine may be busy.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long an old gateway gets to finish what it does.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -138,14 +141,18 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
         Live::Answering { owner: Some(owner), .. }
         | Live::Unresponsive { owner: Some(owner), .. }
         | Live::Passing { owner: Some(owner) } => Some(owner.process.clone()),
-        // Another program's gateway records no more than a pid; it answered a moment ago, so the pid is its own.
-        Live::Answering { instance, owner: None, .. } => process::identify(instance.pid),
+        // Another program's gateway records no more than a pid: it is believed only if that process listens there.
+        Live::Answering { instance, owner: None, .. }
+            if peer::listener(instance.port).is_some_and(|(pid, _)| pid == instance.pid) =>
+        {
+            process::identify(instance.pid)
+        }
         _ => None,
     };
     let Some(identity) = identity else {
         return Err(Failure::refused(
-            "a gateway holds this session's lock, and no record says which process it is",
-            format!("`fuser '{}'` names it", target.root.gateway_lock().display()),
+            "a gateway answers for this session, and which process it is could not be proven; nothing was ended",
+            format!("`fuser '{}'` names the holder of its lock", target.root.gateway_lock().display()),
         ));
     };
     let ended = process::end(&identity, STOP_GRACE);
@@ -166,7 +173,7 @@ fn refresh_surface(target: &Target, pane: &PaneFacts) -> Result<(), Failure> {
         let surface = crate::api::Surface {
             process: identity,
             window_id: pane.window_id.to_string(),
-            observed_at_utc: crate::os::clock::now().iso_seconds(),
+            observed_at_utc: clock::now().iso_seconds(),
             ..surface.clone()
         };
         documents::store(&target.root.surface(), &surface)?;
@@ -186,27 +193,35 @@ fn start(
     attach: &AttachContract,
     options: &AttachOptions,
 ) -> Result<(StatusDocument, Vec<String>), Failure> {
-    let root = &target.root;
+    let (root, since) = (&target.root, clock::now());
     let rendezvous = Rendezvous::open(&root.run())
         .map_err(|error| Failure::internal(format!("could not open the readiness socket: {error}")))?;
-    let words = gateway_words(root, rendezvous.name(), options)?;
+    let words = gateway_words(&target.server, root, rendezvous.name(), options)?;
     let started = if options.background {
         let child = program::start_detached(&words, root.path())
             .map_err(|error| Failure::internal(format!("could not start the gateway: {error}")))?;
         Started { child, window: None }
     } else {
-        open_window(target, session, attach, &words)?
+        open_window(target, session, attach, &words, since)?
     };
-    let public = wait_until_public(root, attach, &rendezvous, &started);
+    let public = wait_until_public(root, attach, &rendezvous, &started, since);
     public.inspect_err(|_| undo(target, &started))
 }
 
 /// The sidecar's command line.
-fn gateway_words(root: &SessionRoot, ready: &str, options: &AttachOptions) -> Result<Vec<String>, Failure> {
+fn gateway_words(
+    server: &Server,
+    root: &SessionRoot,
+    ready: &str,
+    options: &AttachOptions,
+) -> Result<Vec<String>, Failure> {
     let program = program::myself()
         .map_err(|error| Failure::internal(format!("could not find the program's own file: {error}")))?;
     let mut words = vec![
         program.to_string_lossy().into_owned(),
+        // The server that was proven here, whatever the environment of the child says.
+        "--tmux-socket".to_owned(),
+        server.socket().to_string_lossy().into_owned(),
         "gateway".to_owned(),
         "run".to_owned(),
         "--session-root".to_owned(),
@@ -235,6 +250,7 @@ fn open_window(
     session: &SessionFacts,
     attach: &AttachContract,
     words: &[String],
+    since: Moment,
 ) -> Result<Started, Failure> {
     let first = session.free_window_index(&target.root.name());
     // A folder that is gone would silently become the home folder; the gateway does not need the agent's.
@@ -251,7 +267,7 @@ fn open_window(
         );
         match made {
             Ok(pane) => {
-                let child = process::identify(pane.pid).ok_or_else(|| ended_at_once(target))?;
+                let child = process::identify(pane.pid).ok_or_else(|| ended_at_once(target, since))?;
                 return Ok(Started { child, window: Some(pane) });
             }
             Err(TmuxError::Failed { said, .. }) if said.contains("in use") => {}
@@ -261,8 +277,8 @@ fn open_window(
     Err(Failure::refused("no free window index was found for the gateway", "close some windows of the session"))
 }
 
-fn ended_at_once(target: &Target) -> Failure {
-    Failure::internal(format!("the gateway process ended at once{}", last_error(&target.root)))
+fn ended_at_once(target: &Target, since: Moment) -> Failure {
+    Failure::internal(format!("the gateway process ended at once{}", last_error(&target.root, since)))
 }
 
 fn wait_until_public(
@@ -270,12 +286,13 @@ fn wait_until_public(
     attach: &AttachContract,
     rendezvous: &Rendezvous,
     started: &Started,
+    since: Moment,
 ) -> Result<(StatusDocument, Vec<String>), Failure> {
     let deadline = deadline();
     let missed = |missed: Missed| {
         let code = if matches!(missed, Missed::Late) { ErrorCode::Timeout } else { ErrorCode::Internal };
         let hint = format!("`agents gateway logs` shows its log, `{}`", root.log().display());
-        Failure::new(code, format!("the gateway did not start: {missed}{}", last_error(root)), hint)
+        Failure::new(code, format!("the gateway did not start: {missed}{}", last_error(root, since)), hint)
     };
     let mut meeting = rendezvous.meet(&started.child, deadline).map_err(missed)?;
     let place = started.window.as_ref().map_or(Place::Detached, |pane| Place::Window {
@@ -295,7 +312,7 @@ fn wait_until_public(
         Err(error) => return Err(Failure::internal(format!("the gateway said something unreadable: {error}"))),
     };
     // Ready by its own word; now by ours: the recorded process must answer on the recorded port.
-    match live::observe(root, &attach.attach_identity)? {
+    match live::observe_within(root, &attach.attach_identity, ANSWER_LIMIT)? {
         Live::Answering { status, owner, .. } if owner.as_ref().is_some_and(|owner| owner.process == started.child) => {
             Ok((*status, notes))
         }
@@ -327,10 +344,12 @@ fn undo(target: &Target, started: &Started) {
     }
 }
 
-/// The last error line of the log, for a child that died without a word.
-fn last_error(root: &SessionRoot) -> String {
+/// The last error line that was logged since, for a child that died without a word.
+fn last_error(root: &SessionRoot, since: Moment) -> String {
     let bytes = crate::os::files::read(&root.log()).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().rev().take(20).find(|line| line.contains(" error: "));
+    let since = since.iso_seconds();
+    let mut recent = text.lines().rev().take_while(|line| *line >= since.as_str());
+    let line = recent.find(|line| line.contains(" error: "));
     line.map_or_else(String::new, |line| format!("; its log ends with `{line}`"))
 }

@@ -27,8 +27,12 @@ pub fn find_leftovers(context: &Context) -> Vec<Leftover> {
 }
 
 /// The leftover of one target; none while its session or its gateway lives.
+///
+/// Without our own facts about the pane a session can only be looked for by name on the caller's tmux server, and
+/// not to find it there proves nothing.
 pub(super) fn leftover(target: Target) -> Option<Leftover> {
     let why = target.session.as_ref().err()?.clone();
+    target.surface.as_ref()?;
     let held = lock::is_held(&target.root.gateway_lock()).unwrap_or(true);
     (!held).then(|| Leftover { bytes: size(target.root.path()), why, target })
 }

@@ -1,5 +1,7 @@
 //! Join: adopt a session that somebody else started. Its window 0 is not changed.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::{
@@ -9,11 +11,14 @@ use super::{
 use crate::{
     api::Origin,
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
-    os::{clock, files, process},
-    session::{SessionEnvironment, Variable, manifest},
+    os::{clock, files, lock::Lock, process},
+    session::{SessionEnvironment, SessionRoot, Variable, manifest},
     target::{self, Context, Selector},
     tmux::{Commands, PaneFacts, Server, SessionFacts, SessionTarget, TmuxError, change, inspect},
 };
+
+/// How long a join waits for another one; one takes milliseconds.
+const JOIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the operator asked for.
 #[derive(Debug, Clone, Default)]
@@ -35,16 +40,21 @@ pub struct JoinOptions {
 /// # Errors
 /// Everything that was created is removed first; the session is as it was.
 pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure> {
+    // Two joins of one session would both find it free, and the loser's undoing would take the winner's variables.
+    publish::expect_private_home(context)?;
+    let _joining = Lock::take_within(&context.home.join_lock(), JOIN_LIMIT)?.ok_or_else(|| {
+        let holder = format!("`fuser '{}'` names it", context.home.join_lock().display());
+        Failure::new(ErrorCode::Timeout, "another join has been running for too long", holder)
+    })?;
     let (server, session) = find(context, options)?;
     SessionName::parse(&session.session_name).map_err(|bad| {
         let new = format!("`tmux rename-session -t '{}' NEW` gives it another name", session.session_id);
         Failure::refused(bad.message, new)
     })?;
     refuse_if_ours(context, &server, &session)?;
-    let (session, pane, moved) = agent_window(&server, session, options.renumber)?;
+    let pane = agent_pane(&server, &session, options.renumber)?;
     let name = agent_name(options, &session)?;
     let id = options.id.clone().map_or_else(|| publish::default_id(&name), Ok)?;
-    publish::expect_private_home(context)?;
     publish::expect_free_id(context, &context.registry(), &id)?;
     let program = foreground_program(&pane);
     let tool = options.tool.clone().map_or_else(|| tool_from_program(&program), Ok)?;
@@ -56,6 +66,8 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
     let root_id = SessionRootId::new(&prefix, &now.compact(), generation.as_fields().0);
     let root = context.home.session_root(manifest::BACKEND, &root_id);
     let window_name = inspect::window_name(&server, pane.window_id)?;
+    // Everything that can be refused was: now the window may be moved.
+    let (session, pane, moved) = bring_to_zero(&server, session, pane)?;
     let published = publish::publish(&Publication {
         context,
         root: &root,
@@ -73,20 +85,13 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         now,
     });
     match published {
-        Ok(manifest) => Ok(Created {
-            manifest,
-            root,
-            server,
-            pane_id: pane.pane_id.to_string(),
-            notes: moved.into_iter().collect(),
-        }),
+        Ok(manifest) => {
+            let notes = moved.map(|index| format!("moved the agent's window from index {index} to 0"));
+            let notes = notes.into_iter().collect();
+            Ok(Created { manifest, root, server, pane_id: pane.pane_id.to_string(), notes })
+        }
         Err(failure) => {
-            if let Err(error) = publish::withdraw_variables(&server, &session) {
-                tracing::warn!(%error, "the variables of a failed join could not be removed");
-            }
-            if let Err(error) = files::remove_tree(root.path()) {
-                tracing::warn!(%error, "the files of a failed join could not be removed");
-            }
+            undo(&server, &session, &pane, moved, &root);
             Err(failure)
         }
     }
@@ -133,45 +138,65 @@ fn refuse_if_ours(context: &Context, server: &Server, session: &SessionFacts) ->
     }
 }
 
-/// The agent's pane: the first of window 0. An agent elsewhere is moved there only when asked.
-fn agent_window(
-    server: &Server,
-    session: SessionFacts,
-    renumber: bool,
-) -> Result<(SessionFacts, PaneFacts, Option<String>), Failure> {
-    let standing = session.window_zero().next().cloned();
-    if let Some(pane) = standing {
+/// The agent's pane: the first of window 0. An agent elsewhere is taken only when it may be moved there.
+fn agent_pane(server: &Server, session: &SessionFacts, renumber: bool) -> Result<PaneFacts, Failure> {
+    if let Some(pane) = session.window_zero().next() {
         if pane.dead {
             return Err(Failure::refused("the program in window 0 has ended", "start the agent there first"));
         }
-        return Ok((session, pane, None));
+        return Ok(pane.clone());
     }
-    let lowest = session.panes.iter().min_by_key(|pane| pane.window_index).cloned();
+    let lowest = session.panes.iter().min_by_key(|pane| pane.window_index);
     let pane = lowest.ok_or_else(|| Failure::internal("the session has no panes"))?;
+    if renumber {
+        return Ok(pane.clone());
+    }
     let command = format!(
         "tmux -S '{}' move-window -d -s '{}' -t '{}:0'",
         server.socket().display(),
         pane.window_id,
         session.session_id
     );
-    if !renumber {
-        return Err(Failure::refused(
-            format!(
-                "window 0 does not exist: the agent stands in window {} of session `{}`",
-                pane.window_index, session.session_name
-            ),
-            format!("`{command}` moves it, or join with --renumber"),
-        ));
+    Err(Failure::refused(
+        format!(
+            "window 0 does not exist: the agent stands in window {} of session `{}`",
+            pane.window_index, session.session_name
+        ),
+        format!("`{command}` moves it, or join with --renumber"),
+    ))
+}
+
+/// Where the agent's window stood, if it was moved.
+type Moved = Option<u32>;
+
+fn bring_to_zero(
+    server: &Server,
+    session: SessionFacts,
+    pane: PaneFacts,
+) -> Result<(SessionFacts, PaneFacts, Moved), Failure> {
+    if pane.window_index == 0 {
+        return Ok((session, pane, None));
     }
-    let note = format!("moved the agent's window from index {} to 0", pane.window_index);
-    let mut commands = Commands::new();
-    if session.renumber_windows {
-        commands = change::keep_numbers(commands, session.session_id);
-    }
-    server.run(&change::move_window(commands, pane.window_id, session.session_id, 0))?;
+    let moved = Some(pane.window_index);
+    server.run(&change::move_window(Commands::new(), pane.window_id, session.session_id, 0))?;
     let session = inspect::session(server, &SessionTarget::Id(session.session_id))?;
     let pane = session.pane(pane.pane_id).cloned().ok_or_else(|| Failure::internal("the moved pane is gone"))?;
-    Ok((session, pane, Some(note)))
+    Ok((session, pane, moved))
+}
+
+/// Takes back what a failed join did to the session and the disk.
+fn undo(server: &Server, session: &SessionFacts, pane: &PaneFacts, moved: Moved, root: &SessionRoot) {
+    if let Err(error) = publish::withdraw_variables(server, session) {
+        tracing::warn!(%error, "the variables of a failed join could not be removed");
+    }
+    if let Some(index) = moved
+        && let Err(error) = server.run(&change::move_window(Commands::new(), pane.window_id, session.session_id, index))
+    {
+        tracing::warn!(%error, "the agent's window could not be moved back");
+    }
+    if let Err(error) = files::remove_tree(root.path()) {
+        tracing::warn!(%error, "the files of a failed join could not be removed");
+    }
 }
 
 fn agent_name(options: &JoinOptions, session: &SessionFacts) -> Result<AgentName, Failure> {

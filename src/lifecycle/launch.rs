@@ -246,7 +246,7 @@ fn ended_at_once(server: &Server, pane: &PaneFacts) -> Failure {
 }
 
 /// Ends a pane that this attempt made; with its only pane the session ends too.
-fn end_pane(server: &Server, pane: &PaneFacts) {
+pub(super) fn end_pane(server: &Server, pane: &PaneFacts) {
     let identity = process::identify(pane.pid);
     // tmux being away means that the session is gone already.
     drop(server.run(&change::kill_pane(Commands::new(), pane.pane_id)));

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use crate::{
     model::{ErrorCode, Failure},
-    os::lock::Lock,
+    os::{files, lock::Lock},
     session::SessionRoot,
 };
 
@@ -44,6 +44,10 @@ const TRANSITION_LIMIT: Duration = Duration::from_secs(15);
 
 /// Takes the session's transition lock.
 fn begin(root: &SessionRoot) -> Result<Lock, Failure> {
+    // A launch that was killed may have left a root without it.
+    if root.path().is_dir() {
+        files::create_private_dir(&root.gateway())?;
+    }
     Lock::take_within(&root.transition_lock(), TRANSITION_LIMIT)?.ok_or_else(|| {
         Failure::new(
             ErrorCode::Timeout,

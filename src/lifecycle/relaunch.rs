@@ -9,10 +9,10 @@ use super::{
 use crate::{
     api::{Origin, Surface},
     model::{AgentId, Failure, SessionName},
-    os::clock,
-    session::{documents, environment, gateway_files, manifest, registry},
+    os::{clock, process},
+    session::{SessionEnvironment, Variable, documents, environment, gateway_files, manifest, registry},
     target::{AgentPane, Target},
-    tmux::{PaneFacts, TmuxError, change},
+    tmux::{PaneFacts, SessionTarget, TmuxError, change, inspect},
 };
 
 /// Starts the agent's program again.
@@ -33,9 +33,17 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
             "create it again; tmux would silently use the home folder",
         ));
     }
+    // It may be typed in the very pane that is about to be started anew.
+    process::outlive_terminal();
     let _transition = begin(&target.root)?;
     let pane = start_program(target, surface, directory)?;
-    let (session, pane) = launch::settle(&target.server, &pane)?;
+    let settled = launch::settle(&target.server, &pane);
+    // In the agent's own pane the dead program stays to be seen; a pane that this attempt made goes again.
+    let (session, pane) = settled.inspect_err(|_| {
+        if target.live_session().is_err() || matches!(target.agent, AgentPane::Missing(_)) {
+            launch::end_pane(&target.server, &pane);
+        }
+    })?;
     let now = clock::now();
     let fresh = publish::surface(Origin::Launched, &target.server, &session, &pane, &surface.program, now)?;
     let manifest = manifest::rebind(
@@ -97,10 +105,24 @@ fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<
     let id = target.manifest.agent_id.as_deref().unwrap_or_default();
     let definition = target.manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
     let variables = environment::capability(&target.root, id, definition);
-    change::new_session(&target.server, &name, directory, &variables, &surface.program).map_err(|error| match error {
-        TmuxError::Failed { said, .. } if said.contains("duplicate session") => {
-            Failure::refused(format!("another tmux session is called `{name}` now"), "rename it, then relaunch again")
+    match change::new_session(&target.server, &name, directory, &variables, &surface.program) {
+        Err(TmuxError::Failed { said, .. }) if said.contains("duplicate session") => {
+            half_made(target, &name, directory, surface)
         }
-        other => other.into(),
-    })
+        other => Ok(other?),
+    }
+}
+
+/// A relaunch that was killed half-way left a session that points to our root: it is ours to finish.
+fn half_made(target: &Target, name: &SessionName, directory: &str, surface: &Surface) -> Result<PaneFacts, Failure> {
+    let found = inspect::session(&target.server, &SessionTarget::Named(name.to_string()))?;
+    let environment = SessionEnvironment::new(found.environment.clone());
+    let ours = environment.get(Variable::ManifestPath) == target.root.manifest().to_str();
+    match found.panes.iter().min_by_key(|pane| pane.window_index).filter(|_| ours) {
+        Some(pane) => Ok(change::respawn(&target.server, pane.pane_id, directory, &surface.program)?),
+        None => Err(Failure::refused(
+            format!("another tmux session is called `{name}` now"),
+            "rename it with `tmux rename-session`, then relaunch again",
+        )),
+    }
 }

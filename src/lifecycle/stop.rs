@@ -33,6 +33,8 @@ pub struct Stopped {
 /// # Errors
 /// When the gateway or the agent could not be ended.
 pub fn stop(target: &Target) -> Result<Stopped, Failure> {
+    // It may be typed in the very pane that is about to be closed.
+    process::outlive_terminal();
     let _transition = begin(&target.root)?;
     let mut notes = detach_locked(target)?.notes;
     notes.retain(|note| !note.starts_with("no gateway"));

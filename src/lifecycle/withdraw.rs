@@ -6,8 +6,8 @@ use super::live::Live;
 use crate::{
     api::StatusDocument,
     model::{AgentId, ErrorCode, Failure, WindowId},
-    os::{lock::Lock, process},
-    session::{Registry, SessionEnvironment, SessionRoot, documents, environment, gateway_files},
+    os::{clock, lock::Lock, process},
+    session::{Registry, SessionEnvironment, SessionRoot, documents, environment, gateway_files, registry},
     target::Target,
     tmux::{Commands, TmuxError, change},
 };
@@ -129,6 +129,23 @@ fn forget_in_registry(target: &Target) {
         && let Err(failure) = registry.update_within(&id, generation, REGISTRY_LIMIT, |record| record.gateway = None)
     {
         tracing::debug!(%failure, "the registry still points to the gateway");
+    }
+}
+
+/// A session that was just proven to live is no stale one, however long nobody asked: its lease starts anew.
+pub(super) fn renew_lapsed_lease(target: &Target) {
+    let (Some(registry), Ok(session)) = (registry_of(target), &target.session) else { return };
+    let ids = (&target.manifest.agent_id, &target.manifest.registry_generation_id);
+    let (Some(id), Some(generation)) = ids else { return };
+    let (Ok(id), now) = (AgentId::parse(id), clock::now()) else { return };
+    let record = registry.read(&id).ok().flatten();
+    if record.is_some_and(|record| record.lifecycle.state.is_live() && !record.is_fresh(now)) {
+        let renewed = registry.update_within(&id, generation, REGISTRY_LIMIT, |record| {
+            registry::mark_active(record, &session.session_name, now);
+        });
+        if let Err(failure) = renewed {
+            tracing::debug!(%failure, "the lapsed lease was not renewed");
+        }
     }
 }
 

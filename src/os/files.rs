@@ -308,13 +308,20 @@ pub fn sweep_temporaries(folder: &Path) -> usize {
     sweep_matching(folder, ours)
 }
 
-/// Removes the plain files and sockets of a folder whose names match; returns how many.
+/// How old a left-over must be before it counts as one: a younger one may be another program's work of this moment.
+const LEFT_OVER_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Removes the plain files and sockets of a folder whose names match and that are a minute old; returns how many.
 pub fn sweep_matching(folder: &Path, matches: impl Fn(&str) -> bool) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(&matches))
         .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()))
+        .filter(|entry| {
+            let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
+            changed.and_then(|time| time.elapsed().ok()).is_some_and(|age| age >= LEFT_OVER_AFTER)
+        })
         .filter(|entry| fs::remove_file(entry.path()).is_ok())
         .count()
 }
@@ -349,6 +356,11 @@ mod tests {
         let ours = format!(".state.json.{}.tmp", Uuid::new_v4().simple());
         for name in [ours.as_str(), ".notes.tmp", "state.json", ".vim.swp"] {
             fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert_eq!(sweep_temporaries(folder.path()), 0, "a young one may be somebody's work of this moment");
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(old).unwrap();
         }
         assert_eq!(sweep_temporaries(folder.path()), 1);
         assert!(!folder.path().join(ours).exists());

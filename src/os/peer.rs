@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use procfs::net::TcpState;
+
 /// The user id that owns the client's end of an established TCP connection to us.
 ///
 /// `client` and `server` are the connection as the server sees it. `None` when the kernel does not list the
@@ -12,6 +14,8 @@ pub fn tcp_client_uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
         .ok()?
         .into_iter()
         .find(|entry| entry.local_address == client && entry.remote_address == server)
+        // A socket whose owner closed it belongs to nobody, which the table shows as user 0: that is no proof.
+        .filter(|entry| entry.state == TcpState::Established && entry.inode != 0)
         .map(|entry| entry.uid)
 }
 
@@ -19,7 +23,7 @@ pub fn tcp_client_uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
 ///
 /// Walks every process: only for explaining a refusal.
 pub fn listener(port: u16) -> Option<(u32, String)> {
-    use procfs::{net::TcpState, process::FDTarget};
+    use procfs::process::FDTarget;
     let socket = procfs::net::tcp()
         .ok()?
         .into_iter()

@@ -76,13 +76,22 @@ pub fn handle(identity: &ProcessIdentity) -> Option<OwnedFd> {
 
 /// Waits for a process to end. `true` if it is gone.
 pub fn wait_gone(identity: &ProcessIdentity, limit: Duration) -> bool {
-    handle(identity).is_none_or(|process| wait_handle(&process, limit))
+    match handle(identity) {
+        Some(process) => wait_handle(&process, limit),
+        // Gone, or (out of descriptors) not to be watched: only the first is an end.
+        None => !is_alive(identity),
+    }
 }
 
 /// Waits for a process to end, inside a runtime and without a thread. Returns at once if it is gone.
 #[expect(deprecated, reason = "its successor is `unsafe`; an `OwnedFd` keeps the promise that it asks for")]
 pub async fn ended(identity: &ProcessIdentity) {
-    let Some(handle) = handle(identity) else { return };
+    let Some(handle) = handle(identity) else {
+        if is_alive(identity) {
+            std::future::pending::<()>().await;
+        }
+        return;
+    };
     match AsyncFd::with_interest(handle, Interest::READABLE) {
         Ok(process) if process.readable().await.is_ok() => {}
         // It cannot be watched; then nobody is told.
@@ -105,6 +114,16 @@ fn wait_handle(handle: &OwnedFd, limit: Duration) -> bool {
     }
 }
 
+/// From here on a closing terminal does not end this process: what it began, it finishes.
+pub fn outlive_terminal() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let kind = tokio::signal::unix::SignalKind::hangup();
+    // A registered handler takes the default effect away for good, also after the runtime is gone.
+    if let Err(error) = runtime.block_on(async { tokio::signal::unix::signal(kind) }) {
+        tracing::debug!(%error, "hang-ups keep their effect");
+    }
+}
+
 /// How a process ended that was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -120,7 +139,9 @@ pub enum Ended {
 ///
 /// SIGCONT goes with the request, or a stopped process would never hear it.
 pub fn end(identity: &ProcessIdentity, grace: Duration) -> Ended {
-    let Some(process) = handle(identity) else { return Ended::Orderly };
+    let Some(process) = handle(identity) else {
+        return if is_alive(identity) { Ended::NotAtAll } else { Ended::Orderly };
+    };
     let steps = [(Signal::TERM, grace, Ended::Orderly), (Signal::KILL, Duration::from_secs(2), Ended::Killed)];
     for (signal, limit, ended) in steps {
         if pidfd_send_signal(&process, signal).is_err() || pidfd_send_signal(&process, Signal::CONT).is_err() {

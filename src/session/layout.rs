@@ -29,6 +29,11 @@ impl Home {
         SessionRoot::at(self.sessions().join(backend).join(id.as_str()))
     }
 
+    /// Kernel lock of a join: which session it takes is known only under it.
+    pub fn join_lock(&self) -> PathBuf {
+        self.0.join("join.lock")
+    }
+
     /// `registry/`.
     pub fn registry(&self) -> PathBuf {
         self.0.join("registry")

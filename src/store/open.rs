@@ -100,6 +100,9 @@ pub(super) fn open(path: &Path, now: Moment) -> Result<Connection, StoreError> {
 fn prepare(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), StoreError> {
     let sql = |source| StoreError::Sql { path: path.to_owned(), source };
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sql)?;
+    // Looked at before anything is written: a file that is refused stays as it is.
+    check_contract(connection, path)?;
+    check_version(connection, path)?;
     // A small cache and few kept pages: the file holds one session's queue, and the sidecar's memory is budgeted.
     connection
         .execute_batch(
@@ -109,8 +112,6 @@ fn prepare(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), 
     if is_current(connection).map_err(sql)? {
         return Ok(());
     }
-    check_contract(connection, path)?;
-    check_version(connection, path)?;
     let change = connection.transaction().map_err(sql)?;
     change.execute_batch(schema::CONTRACT).map_err(sql)?;
     change.execute(schema::NOTIFIER_ROW, [now.iso_seconds()]).map_err(sql)?;

@@ -180,7 +180,9 @@ impl Server {
     /// Command line of a control client that takes no output and never changes a window's size.
     pub fn control_command(&self, session: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::from(self.command());
-        command.args(["-C", "attach-session", "-f", "no-output,ignore-size", "-t", session]);
+        // -E: without it, attaching would write this process's own environment over the session's
+        // (`update-environment`), and take away what the user's last real client brought.
+        command.args(["-C", "attach-session", "-E", "-f", "no-output,ignore-size", "-t", session]);
         command
     }
 

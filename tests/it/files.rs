@@ -402,7 +402,14 @@ fn temporary_files_of_a_crash_are_swept_and_others_are_not() {
         [gateway.join(format!(".state.json.{unique}.tmp")), gateway.join(format!("run/.owner.json.{unique}.tmp"))];
     let others = [gateway.join(".notes.tmp"), gateway.join("state.json.bak"), agent.root.join(".mine.tmp")];
     ours.iter().chain(&others).for_each(|path| std::fs::write(path, "x").unwrap());
+    let young = gateway.join(".state.json.fedcba9876543210fedcba9876543210.tmp");
+    std::fs::write(&young, "x").unwrap();
+    for path in ours.iter().chain(&others) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
     world.attach(&agent);
+    assert!(young.exists(), "a young one may be another program's work of this moment");
     for path in &ours {
         assert!(!path.exists(), "{}", path.display());
     }

@@ -23,20 +23,35 @@ pub(super) fn run(context: &Context, selectors: &Selectors, yes: bool, report: &
         }
         found.retain(|leftover| leftover.target.root == target.root);
     }
-    let mut removed = Vec::new();
-    if yes {
-        for leftover in &found {
-            lifecycle::remove_leftovers(context, leftover)?;
-            removed.push(leftover.target.root.path().to_string_lossy().into_owned());
+    let (mut removed, mut failed) = (Vec::new(), None);
+    for leftover in found.iter().filter(|_| yes) {
+        let path = leftover.target.root.path().to_string_lossy().into_owned();
+        match lifecycle::remove_leftovers(context, leftover) {
+            Ok(()) => removed.push(path),
+            // The others can go all the same; the first failure decides the exit status.
+            Err(failure) => {
+                report.note(&format!("`{path}` stays: {}", failure.message));
+                failed.get_or_insert(failure);
+            }
         }
     }
     if report.wants_json() {
         let listed: Vec<_> = found.iter().map(describe).collect();
-        render::json(&json!({ "leftovers": listed, "removed": removed }));
-        return Ok(ExitCode::SUCCESS);
+        return match failed {
+            Some(failure) => Err(failure),
+            None => {
+                render::json(&json!({ "leftovers": listed, "removed": removed }));
+                Ok(ExitCode::SUCCESS)
+            }
+        };
     }
     for leftover in &found {
-        let verb = if yes { "removed" } else { "would remove" };
+        let gone = removed.iter().any(|path| *path == leftover.target.root.path().to_string_lossy());
+        let verb = match (yes, gone) {
+            (false, _) => "would remove",
+            (true, true) => "removed",
+            (true, false) => "could not remove",
+        };
         render::line(&format!(
             "{verb} {} ({} KiB): agent `{}`, {}",
             leftover.target.root.path().display(),
@@ -50,7 +65,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, yes: bool, report: &
         (false, false) => report.note("nothing was removed; add --yes to remove what is listed"),
         (false, true) => {}
     }
-    Ok(ExitCode::SUCCESS)
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 fn describe(leftover: &Leftover) -> serde_json::Value {
