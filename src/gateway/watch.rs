@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     model::{PaneId, TmuxSessionId, WindowId},
-    os::process,
+    os::{lock::Lock, process},
     store::AgentProcess,
     tmux::{
         PaneFacts, Server, SessionFacts, SessionTarget, TmuxError,
@@ -90,12 +90,10 @@ pub(super) async fn watch(
     let mut pause = Pause::default();
     loop {
         let now = subject.borrow_and_update().clone();
-        let ended = tokio::select! {
-            ended = connected(now.clone(), &mut subject, &sights, &mut pause) => ended,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        if let Ended::Again = ended {
-            continue;
+        match connected(now.clone(), &mut subject, &sights, &mut pause, stop.clone()).await {
+            Ended::Again => continue,
+            Ended::Stopped => return,
+            Ended::Disconnected => {}
         }
         // The connection is lost: is the session?
         if let Some(why) = lost(now).await {
@@ -117,6 +115,8 @@ enum Ended {
     Disconnected,
     /// Another pane is to be watched.
     Again,
+    /// The gateway ends.
+    Stopped,
 }
 
 /// Pauses between attempts: 0.1 s doubling to 5 s, each with some randomness so that many gateways spread out.
@@ -144,7 +144,10 @@ async fn connected(
     subjects: &mut watch::Receiver<Subject>,
     sights: &mpsc::Sender<Sight>,
     pause: &mut Pause,
+    mut stop: watch::Receiver<bool>,
 ) -> Ended {
+    // Held until the client is attached: see `Server::gated`.
+    let mut turn = turn(&subject.server).await;
     let opened = control::open(subject.server.control_command(&format!("{}:", subject.session)));
     let (control, mut notices, driver) = match opened {
         Ok(opened) => opened,
@@ -159,6 +162,7 @@ async fn connected(
             let windows = match ask(&control, &subject).await {
                 Ok((seen, windows)) => {
                     pause.failures = 0;
+                    drop(turn.take());
                     let is_news = last.as_ref() != Some(&seen);
                     last = Some(seen.clone());
                     if sights.send(Sight::Seen(seen)).await.is_err() {
@@ -179,6 +183,7 @@ async fn connected(
             tokio::select! {
                 more = next_change(&mut notices, subject.session, &windows) => if !more { return Ended::Disconnected },
                 _ = subjects.changed() => return Ended::Again,
+                _ = stop.changed() => return Ended::Stopped,
                 () = agent_ended(last.as_ref().and_then(|seen| seen.agent.as_ref())) => {}
             }
         }
@@ -192,9 +197,16 @@ async fn connected(
             return Ended::Disconnected;
         }
     };
+    let _turn = self::turn(&subject.server).await;
     control.close();
     driver.await;
     ended
+}
+
+/// Waits for this gateway's turn to open or close a control client.
+async fn turn(server: &Server) -> Option<Lock> {
+    let server = server.clone();
+    tokio::task::spawn_blocking(move || server.alone()).await.ok().flatten()
 }
 
 /// Waits for the end of the agent's process. tmux does not tell of it while a child still holds the terminal.

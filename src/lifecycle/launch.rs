@@ -249,7 +249,7 @@ fn ended_at_once(server: &Server, pane: &PaneFacts) -> Failure {
 pub(super) fn end_pane(server: &Server, pane: &PaneFacts) {
     let identity = process::identify(pane.pid);
     // tmux being away means that the session is gone already.
-    drop(server.run(&change::kill_pane(Commands::new(), pane.pane_id)));
+    drop(server.run_alone(&change::kill_pane(Commands::new(), pane.pane_id)));
     if let Some(identity) = identity
         && process::end(&identity, Duration::from_secs(1)) == process::Ended::NotAtAll
     {

@@ -53,7 +53,7 @@ fn end_agent(target: &Target) -> Result<bool, Failure> {
         AgentPane::Missing(_) => return Ok(false),
     };
     let identity = process::identify(pane.pid).filter(|_| !pane.dead);
-    match target.server.run(&change::kill_pane(Commands::new(), pane.pane_id)) {
+    match target.server.run_alone(&change::kill_pane(Commands::new(), pane.pane_id)) {
         Ok(_) | Err(TmuxError::NoTarget { .. } | TmuxError::NoServer { .. }) => {}
         Err(error) => return Err(error.into()),
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_types, reason = "starts the gateway as a detached process")]
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -42,6 +42,12 @@ pub fn myself() -> io::Result<PathBuf> {
     } else {
         Err(io::Error::new(io::ErrorKind::NotFound, "the program's own file was deleted"))
     }
+}
+
+/// What a helper program needs of our environment: where programs are, and how text is written.
+pub fn small_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    let names = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "HOME"];
+    names.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
 }
 
 /// Starts another copy of this program that outlives us: no terminal, no inherited output.

@@ -48,13 +48,19 @@ impl Context {
     pub fn new(home: Home, named: Option<PathBuf>, inside: Option<Inside>, default: PathBuf) -> Self {
         let server_was_named = named.is_some();
         let server = match (named, &inside) {
-            (Some(socket), _) => Server::at(socket),
-            (None, Some(inside)) => inside.server.clone(),
-            (None, None) => Server::at(default),
+            (Some(socket), _) => Server::at(socket).gated(home.path()),
+            (None, Some(inside)) => inside.server.clone().gated(home.path()),
+            (None, None) => Server::at(default).gated(home.path()),
         };
         // A server that was named and is not the one around us: then we are not inside it.
-        let inside = inside.filter(|inside| inside.server == server);
+        let inside =
+            inside.filter(|inside| inside.server == server).map(|inside| Inside { server: server.clone(), ..inside });
         Self { home, server, server_was_named, inside }
+    }
+
+    /// The server behind this socket.
+    pub fn server_at(&self, socket: &str) -> Server {
+        Server::at(socket).gated(self.home.path())
     }
 
     /// The registry of this home.
@@ -177,7 +183,8 @@ fn complete(
     surface: Option<Surface>,
     found_by: FoundBy,
 ) -> Result<Target, Failure> {
-    let server = surface.as_ref().map_or_else(|| context.server.clone(), |surface| Server::at(&surface.tmux_socket));
+    let server =
+        surface.as_ref().map_or_else(|| context.server.clone(), |surface| context.server_at(&surface.tmux_socket));
     let wanted = match surface.as_ref().and_then(|surface| surface.tmux_session_id.parse().ok()) {
         Some(id) => SessionTarget::Id(id),
         None => SessionTarget::Named(manifest.tmux_session_name.clone().unwrap_or_default()),

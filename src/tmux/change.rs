@@ -79,7 +79,7 @@ pub fn new_agent_window(
         .start_directory(directory.as_str())
         .format(STEADY_PANE_FORMAT);
     let keep = SetOption::new().window().target_pane(at.as_str()).option("remain-on-exit").value("on");
-    only_pane(&server.run(&Commands::new().then_with(create, &argv(program)).then(keep))?)
+    only_pane(&server.run_alone(&Commands::new().then_with(create, &argv(program)).then(keep))?)
 }
 
 /// Starts the program again in the agent's own pane, ending what runs there.
@@ -91,7 +91,7 @@ pub fn respawn(server: &Server, pane: PaneId, directory: &str, program: &[String
     let again = RespawnPane::new().kill().start_directory(directory.as_str()).target_pane(at.as_str());
     let keep = SetOption::new().window().target_pane(at.as_str()).option("remain-on-exit").value("on");
     let look = ListPanes::new().target(at.as_str()).format(STEADY_PANE_FORMAT);
-    let printed = server.run(&Commands::new().then(keep).then_with(again, &argv(program)).then(look))?;
+    let printed = server.run_alone(&Commands::new().then(keep).then_with(again, &argv(program)).then(look))?;
     panes_from_rows(&printed)?
         .into_iter()
         .find(|row| row.pane_id == pane)
@@ -135,7 +135,7 @@ pub fn new_gateway_window(
         .then_with(create, &argv(program))
         .then(option(GATEWAY_MARK, mark))
         .then(option("remain-on-exit", "off"));
-    only_pane(&server.run(&commands)?)
+    only_pane(&server.run_alone(&commands)?)
 }
 
 fn only_pane(printed: &[u8]) -> Result<PaneFacts, TmuxError> {

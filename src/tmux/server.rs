@@ -17,7 +17,7 @@ use tmux_interface::TmuxCommand;
 use super::version::Version;
 use crate::{
     model::{ErrorCode, Failure},
-    os::files,
+    os::{files, lock::Lock, program},
 };
 
 /// How long one tmux process may take. tmux answers in two milliseconds; a stopped server never answers.
@@ -26,10 +26,20 @@ pub const LIMIT: Duration = Duration::from_secs(2);
 /// A tmux server, named by the full path of its socket.
 ///
 /// Never by `-L` or `TMUX_TMPDIR`: tmux falls back to the default socket without a word when that folder is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Server {
     socket: PathBuf,
+    gate: Option<PathBuf>,
 }
+
+impl PartialEq for Server {
+    /// Two values mean one server when they name one socket.
+    fn eq(&self, other: &Self) -> bool {
+        self.socket == other.socket
+    }
+}
+
+impl Eq for Server {}
 
 /// Why tmux did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +163,27 @@ fn keep_semicolon(word: String) -> String {
 impl Server {
     /// The server behind this socket.
     pub fn at(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { socket: socket.into(), gate: None }
+    }
+
+    /// The same server, with a lock below this folder that keeps our own doings out of each other's way.
+    ///
+    /// tmux 3.3a ends with a segmentation fault when it tells its control clients of a created, closed or renamed
+    /// session, or of a client that left, while another one is half-way through introducing itself: that one has no
+    /// buffer yet. It takes a fraction of a millisecond; opening gateways and sessions by the dozen hits it. So
+    /// whoever of us opens or closes a control client, or makes or ends a session, does it alone.
+    #[must_use]
+    pub fn gated(mut self, folder: &Path) -> Self {
+        let name = self.socket.to_string_lossy().replace('/', "%");
+        self.gate = Some(folder.join("tmux").join(format!("{name}.lock")));
+        self
+    }
+
+    /// Waits for its turn, a second at most: a held gate must not keep anybody from working.
+    pub fn alone(&self) -> Option<Lock> {
+        let gate = self.gate.as_ref()?;
+        files::create_private_dir(gate.parent()?).ok()?;
+        Lock::take_within(gate, Duration::from_secs(1)).ok().flatten()
     }
 
     /// Full path of the socket.
@@ -180,6 +210,8 @@ impl Server {
     /// Command line of a control client that takes no output and never changes a window's size.
     pub fn control_command(&self, session: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::from(self.command());
+        // A client introduces itself with its whole environment, a message each. It needs none of it.
+        command.env_clear().envs(program::small_environment());
         // -E: without it, attaching would write this process's own environment over the session's
         // (`update-environment`), and take away what the user's last real client brought.
         command.args(["-C", "attach-session", "-E", "-f", "no-output,ignore-size", "-t", session]);
@@ -192,6 +224,15 @@ impl Server {
     /// [`TmuxError`]; the list may have been done up to the command that failed.
     pub fn run(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
         self.run_within(commands, LIMIT)
+    }
+
+    /// As [`Server::run`], for a list that makes or ends sessions, windows or panes.
+    ///
+    /// # Errors
+    /// As [`Server::run`].
+    pub fn run_alone(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
+        let _turn = self.alone();
+        self.run(commands)
     }
 
     fn run_within(&self, commands: &Commands, limit: Duration) -> Result<Vec<u8>, TmuxError> {
@@ -230,6 +271,7 @@ impl Server {
         if let Some(folder) = self.socket.parent() {
             files::create_private_dir(folder).map_err(|error| TmuxError::Start(io::Error::other(error)))?;
         }
+        let _turn = self.alone();
         let deadline = Instant::now() + LIMIT;
         let mut pause = Duration::from_millis(10);
         loop {
