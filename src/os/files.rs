@@ -12,6 +12,8 @@ use std::{
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
+use crate::model::shell_quote;
+
 /// Largest file that is read into memory; a session's documents have a few kilobytes.
 pub const LARGEST: u64 = 1024 * 1024;
 
@@ -71,11 +73,11 @@ impl FileError {
         match self {
             Self::Missing { .. } => "check the path, or launch or join the session again".to_owned(),
             Self::NotPlain { path, .. } => {
-                format!("look at it with `ls -l '{}'`; nothing was followed or changed", path.display())
+                format!("look at it with `ls -l {}`; nothing was followed or changed", quoted(path))
             }
-            Self::TooLarge { path, .. } => format!("look at it with `ls -l '{}'`", path.display()),
+            Self::TooLarge { path, .. } => format!("look at it with `ls -l {}`", quoted(path)),
             Self::Unsafe { path, .. } => {
-                format!("make it yours alone: `chmod 700 '{0}'` and `chown $(id -u) '{0}'`", path.display())
+                format!("make it yours alone: `chmod 700 {0}` and `chown $(id -u) {0}`", quoted(path))
             }
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -84,11 +86,16 @@ impl FileError {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "the file system is read-only; choose another place with `--home`".to_owned()
                 }
-                io::ErrorKind::PermissionDenied => format!("check owner and mode with `ls -ld '{}'`", path.display()),
+                io::ErrorKind::PermissionDenied => format!("check owner and mode with `ls -ld {}`", quoted(path)),
                 _ => "run `agents doctor`".to_owned(),
             },
         }
     }
+}
+
+/// The path as one word of a command.
+fn quoted(path: &Path) -> String {
+    shell_quote(&path.to_string_lossy())
 }
 
 impl From<FileError> for crate::model::Failure {

@@ -18,7 +18,7 @@ use crate::{
         GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer,
         Terminal,
     },
-    model::{AgentId, ErrorCode, Failure, LEASE, Moment},
+    model::{AgentId, ErrorCode, Failure, LEASE, Moment, shell_quote},
     os::{
         files::{self, FileError},
         lock::Lock,
@@ -169,7 +169,7 @@ impl Registry {
             Failure::new(
                 ErrorCode::Timeout,
                 "the registry is locked by another program",
-                format!("`fuser {}` names it", path.display()),
+                format!("`fuser {}` names it", shell_quote(&path.to_string_lossy())),
             )
         })
     }

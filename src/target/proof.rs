@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Manifest, Origin, Surface},
-    model::{Failure, PaneId},
+    model::{Failure, PaneId, shell_quote},
     os::process,
     session::SessionRoot,
     tmux::{PaneFacts, Server, SessionFacts},
@@ -76,7 +76,7 @@ impl Target {
                 format!("agent `{}` has no tmux session: {why}", self.label()),
                 format!(
                     "`agents relaunch --agent-id {0}` starts it again; `agents cleanup --agent-id {0}` removes what is left",
-                    self.manifest.agent_id.as_deref().unwrap_or("ID")
+                    shell_quote(self.manifest.agent_id.as_deref().unwrap_or("ID"))
                 ),
             )
         })

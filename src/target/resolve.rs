@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{Manifest, RegistryRecord, Surface},
-    model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName},
+    model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName, shell_quote},
     os::{clock, files},
     session::{Home, Registry, SessionEnvironment, SessionRoot, Variable, documents},
     tmux::{Server, SessionFacts, SessionTarget, TmuxError, inspect},
@@ -120,7 +120,9 @@ fn by_name(context: &Context, name: &AgentName) -> Result<Target, Failure> {
 fn no_such_name(name: &AgentName, records: &[RegistryRecord]) -> Failure {
     let known: Vec<&str> = records.iter().map(|record| record.agent_name.as_str()).collect();
     let hint = match nearest(name.as_str(), &known) {
-        Some(near) => format!("did you mean `--agent-name {near}`? `agents list --all` shows every agent"),
+        Some(near) => {
+            format!("did you mean `--agent-name {}`? `agents list --all` shows every agent", shell_quote(near))
+        }
         None => "`agents list --all` shows every agent".to_owned(),
     };
     Failure::not_found(format!("no agent is called exactly `{name}`"), hint)
@@ -278,7 +280,10 @@ fn no_such_session(server: &Server, name: &SessionName) -> Failure {
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
     let hint = match nearest(name.as_str(), &known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("`tmux -S {} ls` shows the sessions of this server", server.socket().display()),
+        None => format!(
+            "`tmux -S {} ls` shows the sessions of this server",
+            shell_quote(&server.socket().to_string_lossy())
+        ),
     };
     Failure::not_found(format!("no tmux session is called exactly `{name}`"), hint)
 }
@@ -312,15 +317,19 @@ fn not_capable(facts: &SessionFacts) -> Failure {
             "session `{}` is not gateway-capable: its environment holds no manifest pointer and no fresh registry record names it",
             facts.session_name
         ),
-        format!("`agents join --target-tmux-session '{}'` makes it so", facts.session_name),
+        format!("`{}` makes it so", join_command(&facts.session_name)),
     )
+}
+
+fn join_command(session: &str) -> String {
+    format!("agents join --target-tmux-session {}", shell_quote(session))
 }
 
 fn prove_pointer(path: &Path, facts: &SessionFacts) -> Result<Found, Failure> {
     let refuse = |why: String| {
         Failure::not_found(
             format!("the manifest pointer of session `{}` is stale: {why}", facts.session_name),
-            format!("`agents join --target-tmux-session '{}'` makes a new one", facts.session_name),
+            format!("`{}` makes a new one", join_command(&facts.session_name)),
         )
     };
     let root = root_of_pointer(path).map_err(refuse)?;

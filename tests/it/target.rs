@@ -279,6 +279,42 @@ fn a_tmux_variable_that_names_a_dead_server_is_an_environment_fault() {
         .fails(7, "tmux is not installed", "install tmux");
 }
 
+/// What a shell hands to the program when this command is pasted.
+fn paste(world: &World, command: &str) -> Vec<String> {
+    let heard = world.path().join("heard");
+    let bin =
+        world.stand_in(command.split(' ').next().unwrap(), &format!("printf '%s\\0' \"$@\" >{}", heard.display()));
+    let mut shell = world.command("sh");
+    shell.args(["-c", command]).env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    world.finish(shell).ok();
+    let heard = std::fs::read_to_string(heard).unwrap();
+    heard.split_terminator('\0').map(str::to_owned).collect()
+}
+
+#[test]
+fn a_command_in_a_hint_can_be_pasted_whatever_the_session_is_called() {
+    let world = World::new();
+    let name = "x'; touch pwned; '$(touch pwned)";
+    world.tmux(&["new-session", "-d", "-s", name, "bash --norc"]);
+    let hinted = |run: Run| {
+        let hint =
+            run.stderr.lines().find_map(|line| line.strip_prefix("hint: `")).unwrap_or_else(|| panic!("{run:#?}"));
+        hint[..hint.rfind('`').unwrap()].to_owned()
+    };
+    let join = hinted(by_session(&world, name).fails(3, "not gateway-capable", "makes it so"));
+    assert_eq!(paste(&world, &join), ["join", "--target-tmux-session", name]);
+
+    let joined = world.agents(&["join", "--agent-name", "alpha", "--target-tmux-session", name]).ok();
+    let look = joined.lines().find_map(|line| line.strip_prefix("look")).unwrap().trim().to_owned();
+    let socket = world.socket().to_string_lossy().into_owned();
+    assert_eq!(paste(&world, &look), ["-S", &socket, "attach", "-t", &format!("={name}")]);
+
+    let words = ["gateway", "status", "--require-live", "--target-tmux-session", name];
+    let attach = hinted(world.agents(&words).fails(6, "no live gateway", "starts one"));
+    assert_eq!(paste(&world, &attach), ["gateway", "attach", "--target-tmux-session", name]);
+    assert!(!world.has_canary("pwned"));
+}
+
 #[test]
 fn a_manifest_pointer_must_be_the_absolute_path_of_this_sessions_manifest() {
     let world = World::new();
@@ -295,7 +331,7 @@ fn a_manifest_pointer_must_be_the_absolute_path_of_this_sessions_manifest() {
         (other.root.join("manifest.json"), "it belongs to the session with id"),
     ] {
         point(&world, "alpha", &path);
-        by_session(&world, "alpha").fails(3, why, "agents join --target-tmux-session 'alpha'");
+        by_session(&world, "alpha").fails(3, why, "agents join --target-tmux-session alpha");
     }
     point(&world, "alpha", &manifest);
     by_session(&world, "alpha").ok();

@@ -357,13 +357,13 @@ fn doctor_finds_open_modes_stale_records_and_left_over_windows() {
     world.tmux(&["new-window", "-d", "-t", &at, "-n", "gateway", "sleep 1000"]);
     let mark = agent.root.file_name().unwrap().to_str().unwrap();
     world.tmux(&["set-option", "-w", "-t", &at, "@agents_gateway", mark]);
-    expect_finding(&world, 0, "warning", "window 7 was a gateway's and holds none", "kill-window -t '@");
+    expect_finding(&world, 0, "warning", "window 7 was a gateway's and holds none", "kill-window -t @");
     world.tmux(&["kill-window", "-t", &at]);
     assert_eq!(findings(&world), (0, vec![]));
     world.tmux(&["kill-session", "-t", &format!("={}", agent.session)]);
     expect_finding(&world, 0, "warning", "its tmux session is gone", "agents cleanup --agent-id");
     std::fs::remove_dir_all(&agent.root).unwrap();
-    expect_finding(&world, 1, "broken", "manifest.json`, which does not exist", "rm -r '");
+    expect_finding(&world, 1, "broken", "manifest.json`, which does not exist", "rm -r /");
 }
 
 #[test]
