@@ -92,9 +92,10 @@ fn tmux_server(context: &Context) -> Check {
         return check("tmux server", Severity::Fine, format!("none on `{socket}`; `agents launch` starts it"), None);
     }
     match inspect::all_panes(&context.server) {
-        Ok(panes) => {
-            check("tmux server", Severity::Fine, format!("answers on `{socket}`, {} panes", panes.len()), None)
+        Ok(Some(server)) => {
+            check("tmux server", Severity::Fine, format!("answers on `{socket}`, {} panes", server.panes.len()), None)
         }
+        Ok(None) => check("tmux server", Severity::Fine, format!("none answers on `{socket}`"), None),
         Err(error) => {
             let failure = Failure::from(error);
             check("tmux server", Severity::Broken, failure.message, Some(failure.hint))

@@ -188,8 +188,10 @@ fn complete(
         Ok(facts) => proof::belongs(&manifest, surface.as_ref(), &facts).map(|()| facts),
         Err(why) => Err(why),
     };
-    if let (Err(_), Some(surface)) = (&session, &surface) {
-        expect_same_server(surface, &server)?;
+    if let (Err(_), Some(surface)) = (&session, &surface)
+        && let Some(answering) = inspect::server_pid(&server)
+    {
+        expect_recorded_server(surface, answering)?;
     }
     let agent = match &session {
         Ok(facts) => proof::agent_pane(&manifest, surface.as_ref(), facts),
@@ -226,19 +228,22 @@ pub fn expect_reachable(surface: &Surface) -> Result<(), Failure> {
 }
 
 /// Refuses when the recorded server still runs and another one answers on its socket: what it holds is alive.
-fn expect_same_server(surface: &Surface, server: &Server) -> Result<(), Failure> {
+///
+/// # Errors
+/// tmux unavailable, with the signal that brings the socket back.
+pub fn expect_recorded_server(surface: &Surface, answering: u32) -> Result<(), Failure> {
     let pid = surface.tmux_server_pid;
-    match inspect::server_pid(server).filter(|other| *other != pid && proof::server_lives(surface)) {
-        None => Ok(()),
-        Some(other) => Err(Failure::new(
-            ErrorCode::TmuxUnavailable,
-            format!(
-                "the tmux server (pid {pid}) of this agent still runs, but another one (pid {other}) answers on its socket `{}`",
-                surface.tmux_socket
-            ),
-            format!("once the other one has ended, `kill -USR1 {pid}` makes it create the socket again"),
-        )),
+    if answering == pid || !proof::server_lives(surface) {
+        return Ok(());
     }
+    Err(Failure::new(
+        ErrorCode::TmuxUnavailable,
+        format!(
+            "the tmux server (pid {pid}) of this agent still runs, but another one (pid {answering}) answers on its socket `{}`",
+            surface.tmux_socket
+        ),
+        format!("once the other one has ended, `kill -USR1 {pid}` makes it create the socket again"),
+    ))
 }
 
 /// The server lives, but its socket file was removed: out of reach until it makes a new one.

@@ -118,6 +118,7 @@ fn a_session_of_an_ended_server_is_not_found_on_its_successor() {
     });
     let after = world.tmux(&["display-message", "-p", "-t", "=alpha:", "#{session_id} #{pane_id}"]);
     assert_eq!(before, after, "the new server gives the same ids");
+    assert_eq!(world.agents(&["list", "--json"]).json()["agents"][0]["agent"], "gone");
     world.agents(&["gateway", "attach", "--agent-id", &agent.id]).fails(
         3,
         "recorded on another tmux server, which has ended since",
@@ -216,6 +217,25 @@ fn a_server_that_lost_its_socket_is_named_with_the_signal_that_brings_it_back() 
     signal(pid.parse().unwrap(), rustix::process::Signal::USR1);
     eventually("the socket to be back", || if world.socket().exists() { Ok(()) } else { Err("no socket".into()) });
     assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
+}
+
+#[test]
+fn agents_of_a_server_whose_socket_another_one_took_are_not_called_gone() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    let pid = world.tmux(&["display-message", "-p", "#{pid}"]);
+    std::fs::remove_file(world.socket()).unwrap();
+    world.tmux(&["new-session", "-d", "-s", "alpha", "bash --norc"]);
+    let other = world.tmux(&["display-message", "-p", "#{pid}"]);
+    let listed = world.agents(&["list", "--json"]);
+    let status = status(&world, &["--agent-id", &agent.id]);
+    // Nobody reaches it by its socket any more, so it is ended here.
+    signal(pid.parse().unwrap(), rustix::process::Signal::KILL);
+    let taken = format!("(pid {pid}) of this agent still runs, but another one (pid {other}) answers");
+    let list: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!((listed.status, list["agents"][0]["agent"].as_str()), (1, Some("unknown")), "{listed:#?}");
+    assert!(list["problems"][0].as_str().unwrap().contains(&taken), "{listed:#?}");
+    assert!(status.status == 7 && status.stdout.contains(&taken), "{status:#?}");
 }
 
 #[test]
