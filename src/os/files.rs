@@ -34,6 +34,14 @@ pub enum FileError {
         /// What it is instead.
         what: &'static str,
     },
+    /// It is a link or a file where a folder must be.
+    #[error("`{}` is {what}, not a folder", path.display())]
+    NotFolder {
+        /// The component that is wrong.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
     /// It is larger than [`LARGEST`].
     #[error("`{}` has {bytes} bytes, more than a session document can have", path.display())]
     TooLarge {
@@ -72,8 +80,8 @@ impl FileError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { .. } => "check the path, or launch or join the session again".to_owned(),
-            Self::NotPlain { path, .. } => {
-                format!("look at it with `ls -l {}`; nothing was followed or changed", quoted(path))
+            Self::NotPlain { path, .. } | Self::NotFolder { path, .. } => {
+                format!("look at it with `ls -ld {}`; nothing was followed or changed", quoted(path))
             }
             Self::TooLarge { path, .. } => format!("look at it with `ls -l {}`", quoted(path)),
             Self::Unsafe { path, .. } => {
@@ -277,15 +285,13 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
 /// Proves that a folder is ours: a real folder, owned by this user, writable by nobody else.
 ///
 /// # Errors
-/// [`FileError::Unsafe`] naming what is wrong, with the mode.
+/// [`FileError::NotFolder`], or [`FileError::Unsafe`] naming what is wrong, with the mode.
 pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     let meta = fs::symlink_metadata(path).map_err(|source| io_error("look at", path, source))?;
     let refuse = |why: String| Err(FileError::Unsafe { path: path.to_owned(), why });
-    if meta.is_symlink() {
-        return refuse("is a symbolic link".to_owned());
-    }
     if !meta.is_dir() {
-        return refuse("is not a folder".to_owned());
+        let what = if meta.is_symlink() { "a symbolic link" } else { "a file" };
+        return Err(FileError::NotFolder { path: path.to_owned(), what });
     }
     let me = rustix::process::geteuid().as_raw();
     if meta.uid() != me {

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     api::{Manifest, RegistryRecord, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName, shell_quote},
-    os::{clock, files},
+    os::{
+        clock,
+        files::{self, FileError},
+    },
     session::{Home, Registry, SessionEnvironment, SessionRoot, Variable, documents},
     tmux::{Server, SessionFacts, SessionTarget, TmuxError, inspect},
 };
@@ -162,8 +165,16 @@ fn stale(message: String) -> Failure {
     Failure::not_found(message, "`agents doctor` shows stale records and what mends them")
 }
 
+/// Loads the manifest of a root that nobody else can change or lead elsewhere.
 fn load_manifest(root: &SessionRoot) -> Result<Manifest, Failure> {
     files::check_private_dir(root.path())?;
+    // Files are opened without following a link at the end of their path; these stand in the middle.
+    for folder in [root.gateway(), root.run(), root.logs()] {
+        match files::check_private_dir(&folder) {
+            Err(FileError::Missing { .. }) => {}
+            checked => checked?,
+        }
+    }
     Ok(documents::load(&root.manifest())?)
 }
 

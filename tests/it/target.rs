@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Agent, Answer, Run, World, edit, eventually, get, raw, signal};
+use crate::support::{Agent, Answer, Run, World, edit, eventually, get, raw, signal, tree};
 
 /// A launched agent in a session of this name.
 #[track_caller]
@@ -392,6 +392,42 @@ fn a_session_root_that_others_could_change_is_refused_with_the_component_and_its
         world.agents(&[&["gateway", "attach"][..], &selector].concat()).fails(8, "is a symbolic link", "");
     }
     assert_eq!(world.gateway_pids(), Vec::<u32>::new());
+}
+
+/// Every file below a folder, with what is in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    tree(folder).into_keys().map(|path| (path.clone(), std::fs::read(path).ok())).collect()
+}
+
+#[test]
+fn a_link_in_the_middle_of_a_session_root_is_refused_and_nothing_is_written_behind_it() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    world.attach(&agent);
+    world.agents(&["gateway", "detach", "--agent-id", &agent.id]).ok();
+    let moved = world.path().join("moved");
+    for name in ["gateway", "gateway/run", "gateway/logs"] {
+        let folder = agent.root.join(name);
+        std::fs::rename(&folder, &moved).unwrap();
+        let before = contents(&moved);
+        symlink(&moved, &folder).unwrap();
+        for selector in [["--agent-id", agent.id.as_str()], ["--target-tmux-session", "alpha"]] {
+            for words in [&["gateway", "attach"][..], &["gateway", "status"], &["gateway", "detach"], &["stop"]] {
+                let run = world.agents(&[words, &selector].concat());
+                run.fails(8, &format!("{name}` is a symbolic link, not a folder"), "nothing was followed");
+            }
+        }
+        assert!(contents(&moved) == before, "{name}");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&moved, &folder).unwrap();
+    }
+    let run = agent.root.join("gateway/run");
+    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).unwrap();
+    by_session(&world, "alpha").fails(8, "gateway/run` can be changed by others (mode 0777)", "chmod 700");
+    // A missing folder is made, and one that others may read is as its own program left it.
+    std::fs::remove_dir_all(&run).unwrap();
+    std::fs::set_permissions(agent.root.join("gateway"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
 }
 
 #[test]
