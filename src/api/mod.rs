@@ -9,10 +9,12 @@ mod instance;
 mod manifest;
 mod ready;
 mod registry;
+mod registry_v2;
 mod status;
 mod surface;
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
@@ -39,6 +41,11 @@ pub trait Document: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The `schema_version` that this program reads and writes.
     const SCHEMA_VERSION: u32;
+
+    /// A document of another version in today's shape; `None` for every version that is not read.
+    fn upgraded(_other: Value) -> Option<Self> {
+        None
+    }
 
     /// The rules that the shape alone cannot express.
     ///

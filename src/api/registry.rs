@@ -1,9 +1,9 @@
-//! The shared registry's `record.json`, version 3 (contract section 2.4).
+//! The shared registry's `record.json`, version 3 (contract section 2.4). Version 2 is read by `registry_v2`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Document, Host, expect_text, expect_version};
+use super::{Document, Host, expect_text, expect_version, registry_v2};
 use crate::model::Moment;
 
 /// One agent as the registry knows it.
@@ -138,6 +138,10 @@ impl RegistryRecord {
 impl Document for RegistryRecord {
     const NAME: &'static str = "record.json";
     const SCHEMA_VERSION: u32 = 3;
+
+    fn upgraded(other: Value) -> Option<Self> {
+        registry_v2::upgrade(other)
+    }
 
     fn check(&self) -> Result<(), String> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;

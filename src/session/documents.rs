@@ -115,26 +115,25 @@ pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
         column: error.column(),
         why: without_position(error),
     };
-    let document: D = match serde_json::from_slice(&bytes) {
-        Ok(document) => document,
+    let document: D = match (other_version::<D>(&bytes), serde_json::from_slice(&bytes)) {
+        (None, Ok(document)) => document,
+        (None, Err(error)) => return Err(malformed(&error)),
         // A newer file has keys that we do not know: the version is the better explanation.
-        Err(error) => return Err(other_version::<D>(path, &bytes).unwrap_or_else(|| malformed(&error))),
+        (Some((found, value)), _) => D::upgraded(value).ok_or_else(|| DocumentError::OtherVersion {
+            path: path.to_owned(),
+            found,
+            wanted: D::SCHEMA_VERSION,
+        })?,
     };
-    if let Some(error) = other_version::<D>(path, &bytes) {
-        return Err(error);
-    }
     document.check().map_err(|why| DocumentError::Rule { path: path.to_owned(), document: D::NAME, why })?;
     Ok(document)
 }
 
-fn other_version<D: Document>(path: &Path, bytes: &[u8]) -> Option<DocumentError> {
+/// The version of a document of another one, and its content.
+fn other_version<D: Document>(bytes: &[u8]) -> Option<(u64, serde_json::Value)> {
     let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let found = value.get("schema_version")?.as_u64()?;
-    (found != u64::from(D::SCHEMA_VERSION)).then(|| DocumentError::OtherVersion {
-        path: path.to_owned(),
-        found,
-        wanted: D::SCHEMA_VERSION,
-    })
+    (found != u64::from(D::SCHEMA_VERSION)).then_some((found, value))
 }
 
 /// The parser's words, short, and without its own "at line 3 column 7", which the message already says.

@@ -490,6 +490,30 @@ fn a_lease_that_ran_out_or_a_clock_that_stepped_does_not_hide_a_living_session()
 }
 
 #[test]
+fn a_record_of_the_version_before_is_read_and_written_anew() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    let path = record_of(&world, &agent);
+    edit(&path, |record| {
+        let fields = record.as_object_mut().unwrap();
+        let lease = fields.remove("liveness").unwrap();
+        fields.remove("lifecycle");
+        for key in ["published_at", "lease_expires_at"] {
+            fields.insert(key.to_owned(), lease[key].clone());
+        }
+        record["schema_version"] = json!(2);
+        record["terminal"] = json!({ "kind": "tmux", "session_name": "alpha" });
+    });
+    assert_eq!(world.agents(&["list", "--json"]).json()["agents"][0]["agent"], "running");
+    world.attach(&agent);
+    eventually("the record in today's version", || {
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let is_new = record["schema_version"] == 3 && record["terminal"]["current_session_name"] == "alpha";
+        if is_new && record["gateway"]["port"].is_u64() { Ok(()) } else { Err(record.to_string()) }
+    });
+}
+
+#[test]
 fn a_record_of_an_ended_session_does_not_compete_for_the_name() {
     let world = World::new();
     world.server_with(&[]);
