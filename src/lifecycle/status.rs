@@ -45,7 +45,7 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
             snapshot
         }
     };
-    status.check().map_err(Failure::internal)?;
+    status.check().map_err(|why| Failure::internal(why.to_string()))?;
     if let Err(why) = &target.session {
         notes.push(format!("the agent's session is gone: {why}"));
     }

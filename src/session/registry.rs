@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     api::{
-        GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer,
-        Terminal,
+        BrokenRule, GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord,
+        RuntimePointer, Terminal,
     },
     model::{AgentId, ErrorCode, Failure, LEASE, Moment, shell_quote},
     os::{
@@ -88,7 +88,7 @@ impl Registry {
             Some(record) if record.agent_id != id.as_str() => Err(DocumentError::Rule {
                 path,
                 document: "record.json",
-                why: format!("it is for agent id `{}`", record.agent_id),
+                why: BrokenRule::other(format!("it is for agent id `{}`", record.agent_id)),
             }),
             other => Ok(other),
         }
