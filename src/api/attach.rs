@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, ExecutionMode, Host, expect_text, expect_version, expect_window};
+use super::{BrokenRule, Document, ExecutionMode, Host, expect_text, expect_version, expect_window};
 
 /// What a gateway needs to know to serve a session; stable across attach and detach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,21 +58,23 @@ impl Document for AttachContract {
     const NAME: &'static str = "attach.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         expect_text("attach_identity", &self.attach_identity)?;
         expect_text("backend", &self.backend)?;
         expect_text("tmux_session_name", &self.tmux_session_name)?;
         expect_text("working_directory", &self.working_directory)?;
         if self.backend_metadata.managed_api_base_url.is_some() != self.backend_metadata.managed_agent_ref.is_some() {
-            return Err("`managed_api_base_url` and `managed_agent_ref` are set together or not at all".to_owned());
+            return Err(BrokenRule::other(
+                "`managed_api_base_url` and `managed_agent_ref` are set together or not at all",
+            ));
         }
         expect_port(self.desired_port)
     }
 }
 
-fn expect_port(port: Option<u16>) -> Result<(), String> {
-    if port == Some(0) { Err("`desired_port` must be 1 to 65535".to_owned()) } else { Ok(()) }
+fn expect_port(port: Option<u16>) -> Result<(), BrokenRule> {
+    if port == Some(0) { Err(BrokenRule::other("`desired_port` must be 1 to 65535")) } else { Ok(()) }
 }
 
 /// `gateway_manifest.json`: the attach contract and, while a gateway lives, where it is.
@@ -119,7 +121,7 @@ impl Document for GatewayManifest {
     const NAME: &'static str = "gateway_manifest.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         expect_port(self.desired_port)?;
         let live = [
@@ -130,7 +132,7 @@ impl Document for GatewayManifest {
             self.gateway_execution_mode.is_some(),
         ];
         if live.iter().any(|set| *set != live[0]) {
-            return Err("the live gateway fields are set together or not at all".to_owned());
+            return Err(BrokenRule::other("the live gateway fields are set together or not at all"));
         }
         expect_window(
             self.gateway_execution_mode.unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, ExecutionMode, Host, expect_version};
+use super::{BrokenRule, Document, ExecutionMode, Host, expect_version};
 
 /// What the next gateway of this session should look like. Operators may edit this file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,10 +61,10 @@ impl Document for DesiredConfig {
     const NAME: &'static str = "desired-config.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         if self.desired_port == Some(0) {
-            return Err("`desired_port` must be 1 to 65535".to_owned());
+            return Err(BrokenRule::other("`desired_port` must be 1 to 65535"));
         }
         if let Some(timings) = &self.desired_tui_tracking_timings {
             timings.check()?;
@@ -100,7 +100,7 @@ impl Default for TrackingTimings {
 }
 
 impl TrackingTimings {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         let all = [
             self.watch_poll_interval_seconds,
             self.stability_threshold_seconds,
@@ -112,7 +112,7 @@ impl TrackingTimings {
         if all.iter().all(|seconds| seconds.is_finite() && *seconds > 0.0) {
             Ok(())
         } else {
-            Err("every tracking timing must be above zero".to_owned())
+            Err(BrokenRule::other("every tracking timing must be above zero"))
         }
     }
 }
@@ -136,12 +136,12 @@ impl Default for DiagnosticLogging {
 }
 
 impl DiagnosticLogging {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         if !(1..=1_073_741_824).contains(&self.max_bytes) {
-            return Err("`max_bytes` must be 1 to 1073741824".to_owned());
+            return Err(BrokenRule::other("`max_bytes` must be 1 to 1073741824"));
         }
         if self.backup_count > 100 {
-            return Err("`backup_count` must be 0 to 100".to_owned());
+            return Err(BrokenRule::other("`backup_count` must be 0 to 100"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, ExecutionMode, Host, PROTOCOL_VERSION, Placement, expect_version, expect_window};
+use super::{BrokenRule, Document, ExecutionMode, Host, PROTOCOL_VERSION, Placement, expect_version, expect_window};
 use crate::model::ProcessIdentity;
 
 /// `run/current-instance.json`: exists while a gateway runs, or after a crash.
@@ -53,13 +53,13 @@ impl Document for CurrentInstance {
     const NAME: &'static str = "run/current-instance.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         if self.protocol_version != PROTOCOL_VERSION {
-            return Err(format!("protocol_version is `{}`, expected `v1`", self.protocol_version));
+            return Err(BrokenRule::other(format!("protocol_version is `{}`, expected `v1`", self.protocol_version)));
         }
         if self.pid == 0 || self.port == 0 || self.managed_agent_instance_epoch == 0 {
-            return Err("`pid`, `port` and `managed_agent_instance_epoch` must be above zero".to_owned());
+            return Err(BrokenRule::other("`pid`, `port` and `managed_agent_instance_epoch` must be above zero"));
         }
         expect_window(
             self.execution_mode,
@@ -92,7 +92,7 @@ impl Document for Owner {
     const NAME: &'static str = "run/owner.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)
     }
 }

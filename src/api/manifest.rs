@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Document, expect_text, expect_version};
+use super::{BrokenRule, Document, expect_text, expect_version};
 
 /// The manifest of one session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,18 +207,18 @@ impl Document for Manifest {
     const NAME: &'static str = "manifest.json";
     const SCHEMA_VERSION: u32 = 4;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         if !BACKENDS.contains(&self.backend.as_str()) {
-            return Err(format!("`{}` is not a backend", self.backend));
+            return Err(BrokenRule::other(format!("`{}` is not a backend", self.backend)));
         }
         expect_text("tool", &self.tool)?;
         expect_text("working_directory", &self.working_directory)?;
         if self.launch_plan.backend != self.backend || self.launch_plan.tool != self.tool {
-            return Err("`launch_plan` is for another backend or tool".to_owned());
+            return Err(BrokenRule::other("`launch_plan` is for another backend or tool"));
         }
         if self.registry_generation_id != self.runtime.registry_generation_id {
-            return Err("the two copies of `registry_generation_id` differ".to_owned());
+            return Err(BrokenRule::other("the two copies of `registry_generation_id` differ"));
         }
         if self.is_tmux_backed() {
             for (field, value) in [
@@ -227,20 +227,22 @@ impl Document for Manifest {
                 ("tmux_session_name", &self.tmux_session_name),
             ] {
                 if value.as_deref().is_none_or(|text| text.trim().is_empty()) {
-                    return Err(format!("`{field}` is required for a session in tmux"));
+                    return Err(BrokenRule::other(format!("`{field}` is required for a session in tmux")));
                 }
             }
             let Some(tmux) = &self.tmux else {
-                return Err("`tmux` is required for a session in tmux".to_owned());
+                return Err(BrokenRule::other("`tmux` is required for a session in tmux"));
             };
             if self.interactive.is_none() || self.agent_launch_authority.is_none() || self.gateway_authority.is_none() {
-                return Err("`interactive`, `agent_launch_authority` and `gateway_authority` are required".to_owned());
+                return Err(BrokenRule::other(
+                    "`interactive`, `agent_launch_authority` and `gateway_authority` are required",
+                ));
             }
             if Some(&tmux.session_name) != self.tmux_session_name.as_ref() {
-                return Err("`tmux.session_name` differs from `tmux_session_name`".to_owned());
+                return Err(BrokenRule::other("`tmux.session_name` differs from `tmux_session_name`"));
             }
             if tmux.primary_window_index != "0" {
-                return Err("`tmux.primary_window_index` must be \"0\"".to_owned());
+                return Err(BrokenRule::other("`tmux.primary_window_index` must be \"0\""));
             }
         }
         Ok(())

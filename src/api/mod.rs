@@ -9,10 +9,12 @@ mod instance;
 mod manifest;
 mod ready;
 mod registry;
+mod registry_v2;
 mod status;
 mod surface;
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
@@ -40,11 +42,34 @@ pub trait Document: Serialize + DeserializeOwned {
     /// The `schema_version` that this program reads and writes.
     const SCHEMA_VERSION: u32;
 
+    /// A document of another version in today's shape; `None` for every version that is not read.
+    fn upgraded(_other: Value) -> Option<Self> {
+        None
+    }
+
     /// The rules that the shape alone cannot express.
     ///
     /// # Errors
-    /// One sentence naming the broken rule.
-    fn check(&self) -> Result<(), String>;
+    /// The broken rule.
+    fn check(&self) -> Result<(), BrokenRule>;
+}
+
+/// A rule of a document that its content breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenRule {
+    /// A gateway says that it runs in the agent's window. Nobody acts on such a record.
+    #[error("the gateway claims tmux window 0, which belongs to the agent")]
+    ClaimsWindowZero,
+    /// Any other, in one sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl BrokenRule {
+    /// A rule that nobody tells from the others.
+    pub fn other(sentence: impl Into<String>) -> Self {
+        Self::Other(sentence.into())
+    }
 }
 
 /// How the gateway process runs.
@@ -105,25 +130,34 @@ pub struct Placement {
     pub pane_id: String,
 }
 
-fn expect_version(found: u32, wanted: u32) -> Result<(), String> {
-    if found == wanted { Ok(()) } else { Err(format!("schema_version is {found}, expected {wanted}")) }
+fn expect_version(found: u32, wanted: u32) -> Result<(), BrokenRule> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(BrokenRule::other(format!("schema_version is {found}, expected {wanted}")))
+    }
 }
 
-fn expect_text(field: &str, text: &str) -> Result<(), String> {
-    if text.trim().is_empty() { Err(format!("`{field}` must not be blank")) } else { Ok(()) }
+fn expect_text(field: &str, text: &str) -> Result<(), BrokenRule> {
+    if text.trim().is_empty() { Err(BrokenRule::other(format!("`{field}` must not be blank"))) } else { Ok(()) }
 }
 
 /// Window fields are all set for a window and all null otherwise, and never name window 0.
-fn expect_window(mode: ExecutionMode, id: Option<&str>, index: Option<&str>, pane: Option<&str>) -> Result<(), String> {
+fn expect_window(
+    mode: ExecutionMode,
+    id: Option<&str>,
+    index: Option<&str>,
+    pane: Option<&str>,
+) -> Result<(), BrokenRule> {
     if index == Some("0") {
-        return Err("the gateway claims tmux window 0, which belongs to the agent".to_owned());
+        return Err(BrokenRule::ClaimsWindowZero);
     }
     match mode {
         ExecutionMode::TmuxAuxiliaryWindow if id.is_none() || index.is_none() || pane.is_none() => {
-            Err("an auxiliary window needs its id, index and pane id".to_owned())
+            Err(BrokenRule::other("an auxiliary window needs its id, index and pane id"))
         }
         ExecutionMode::DetachedProcess if id.is_some() || index.is_some() || pane.is_some() => {
-            Err("a detached process has no tmux window".to_owned())
+            Err(BrokenRule::other("a detached process has no tmux window"))
         }
         _ => Ok(()),
     }

@@ -1,9 +1,9 @@
-//! The shared registry's `record.json`, version 3 (contract section 2.4).
+//! The shared registry's `record.json`, version 3 (contract section 2.4). Version 2 is read by `registry_v2`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Document, Host, expect_text, expect_version};
+use super::{BrokenRule, Document, Host, expect_text, expect_version, registry_v2};
 use crate::model::Moment;
 
 /// One agent as the registry knows it.
@@ -139,24 +139,28 @@ impl Document for RegistryRecord {
     const NAME: &'static str = "record.json";
     const SCHEMA_VERSION: u32 = 3;
 
-    fn check(&self) -> Result<(), String> {
+    fn upgraded(other: Value) -> Option<Self> {
+        registry_v2::upgrade(other)
+    }
+
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         expect_text("agent_name", &self.agent_name)?;
         expect_text("agent_id", &self.agent_id)?;
         let live = self.lifecycle.state.is_live();
         if self.liveness.is_some() != live {
-            return Err("`liveness` is set exactly while the agent is active or relaunching".to_owned());
+            return Err(BrokenRule::other("`liveness` is set exactly while the agent is active or relaunching"));
         }
         if self.terminal.current_session_name.is_some() != live {
-            return Err("`terminal.current_session_name` is set exactly while the agent is live".to_owned());
+            return Err(BrokenRule::other("`terminal.current_session_name` is set exactly while the agent is live"));
         }
         if !live && self.lifecycle.stopped_at.is_none() {
-            return Err("`lifecycle.stopped_at` is required once the agent is stopped".to_owned());
+            return Err(BrokenRule::other("`lifecycle.stopped_at` is required once the agent is stopped"));
         }
         if let Some(lease) = &self.liveness {
             for text in [&lease.published_at, &lease.lease_expires_at] {
                 if Moment::parse(text).is_none() {
-                    return Err(format!("`{text}` is not a timestamp with an offset"));
+                    return Err(BrokenRule::other(format!("`{text}` is not a timestamp with an offset")));
                 }
             }
         }

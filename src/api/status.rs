@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, ExecutionMode, Host, PROTOCOL_VERSION, expect_version};
+use super::{BrokenRule, Document, ExecutionMode, Host, PROTOCOL_VERSION, expect_version};
 
 /// Body of `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,24 +146,24 @@ impl Document for StatusDocument {
     const NAME: &'static str = "state.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         if self.protocol_version != PROTOCOL_VERSION {
-            return Err(format!("protocol_version is `{}`, expected `v1`", self.protocol_version));
+            return Err(BrokenRule::other(format!("protocol_version is `{}`, expected `v1`", self.protocol_version)));
         }
         if self.gateway_tmux_window_index.as_deref() == Some("0") {
-            return Err("the gateway claims tmux window 0, which belongs to the agent".to_owned());
+            return Err(BrokenRule::ClaimsWindowZero);
         }
         let listening = self.gateway_host.is_some() && self.gateway_port.is_some();
         let silent = self.gateway_host.is_none() && self.gateway_port.is_none();
         match self.gateway_health {
-            GatewayHealth::Healthy if !listening => Err("a healthy gateway has a host and a port".to_owned()),
-            GatewayHealth::NotAttached if !silent => Err("no gateway, yet a host or a port".to_owned()),
+            GatewayHealth::Healthy if !listening => Err(BrokenRule::other("a healthy gateway has a host and a port")),
+            GatewayHealth::NotAttached if !silent => Err(BrokenRule::other("no gateway, yet a host or a port")),
             GatewayHealth::Healthy
                 if self.execution_mode == ExecutionMode::TmuxAuxiliaryWindow
                     && (self.gateway_tmux_window_id.is_none() || self.gateway_tmux_window_index.is_none()) =>
             {
-                Err("a gateway in a window has a window id and index".to_owned())
+                Err(BrokenRule::other("a gateway in a window has a window id and index"))
             }
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, expect_version};
+use super::{BrokenRule, Document, expect_version};
 use crate::model::ProcessIdentity;
 
 /// How a session came to be ours. Decides what `stop` may end.
@@ -47,7 +47,7 @@ impl Document for Surface {
     const NAME: &'static str = "surface.json";
     const SCHEMA_VERSION: u32 = 1;
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
         for (field, text, sigil) in [
             ("tmux_session_id", &self.tmux_session_id, '$'),
@@ -56,11 +56,11 @@ impl Document for Surface {
         ] {
             let number = text.strip_prefix(sigil).unwrap_or_default();
             if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(format!("`{field}` must be `{sigil}` and a number"));
+                return Err(BrokenRule::other(format!("`{field}` must be `{sigil}` and a number")));
             }
         }
         if !self.tmux_socket.starts_with('/') {
-            return Err("`tmux_socket` must be an absolute path".to_owned());
+            return Err(BrokenRule::other("`tmux_socket` must be an absolute path"));
         }
         Ok(())
     }

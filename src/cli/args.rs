@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::model::shell_quote;
+
 /// A gateway for every coding agent that runs in tmux
 #[derive(Debug, Parser)]
 #[command(name = "agents", version, propagate_version = true, max_term_width = 100, subcommand_required = true)]
@@ -245,8 +247,5 @@ pub(super) fn selector_words(command: &Command) -> String {
         ("--target-tmux-session", &selectors.target_tmux_session),
     ];
     let typed = pairs.iter().find_map(|(flag, value)| value.as_ref().map(|value| (flag, value)));
-    typed.map_or_else(String::new, |(flag, value)| {
-        let quoted = if value.contains(char::is_whitespace) { format!("'{value}'") } else { value.clone() };
-        format!(" {flag} {quoted}")
-    })
+    typed.map_or_else(String::new, |(flag, value)| format!(" {flag} {}", shell_quote(value)))
 }

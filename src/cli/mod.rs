@@ -1,14 +1,16 @@
 //! Words → command → words.
 //!
 //! Owns the grammar (`args`), what the environment says (`setting`), one file per verb (`verbs`), everything
-//! that is printed (`render` for stdout, `report` for stderr) and the exit status. Promises: stdout carries
-//! data and nothing else; with `--json` it is one document; a failure is one `error:` and one `hint:` line.
+//! that is printed (`render` through `stdout`, `report` on stderr) and the exit status. Promises: stdout carries
+//! data and nothing else; with `--json` it is one document; a failure is one `error:` and one `hint:` line; an
+//! answer that could not be written is a failure.
 //! Caller: `main`.
 
 mod args;
 mod render;
 mod report;
 mod setting;
+mod stdout;
 mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -20,10 +22,15 @@ pub use args::Cli;
 /// Runs the command line and returns its exit status.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
+    let code = run(&words);
+    stdout::failure().map_or(code, report::unwritten)
+}
+
+fn run(words: &[OsString]) -> ExitCode {
     let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => return report::usage(&error, &typed_command(&words), wants_json),
+        Err(error) => return report::usage(&error, &typed_command(words), wants_json),
     };
     let report = report::Reporter::new(&cli.global, args::selector_words(&cli.command));
     match verbs::run(cli, &report) {

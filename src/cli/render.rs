@@ -1,10 +1,8 @@
-//! The only stdout: documents, tables and plain facts.
-
-use std::io::Write;
+//! What stdout carries: documents, tables and plain facts.
 
 use serde_json::Value;
 
-use super::report::printable;
+use super::{report::printable, stdout};
 use crate::{
     api::{Admission, Connectivity, GatewayHealth, Host, Recovery, StatusDocument},
     lifecycle::Entry,
@@ -13,24 +11,22 @@ use crate::{
 /// One JSON document.
 pub(super) fn json(value: &Value) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    // A reader that went away is no failure of ours.
-    drop(writeln!(std::io::stdout(), "{text}"));
+    stdout::write(format!("{text}\n").as_bytes());
 }
 
-/// One line as it is.
+/// One line.
 pub(super) fn line(text: &str) {
-    // A reader that went away is no failure of ours.
-    drop(try_line(text));
+    try_line(text);
 }
 
-/// One line, for a command that goes on until its reader goes away.
-pub(super) fn try_line(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{}", printable(text))
+/// One line, for a command that goes on until nobody takes it any more.
+pub(super) fn try_line(text: &str) -> bool {
+    stdout::write(format!("{}\n", printable(text)).as_bytes())
 }
 
-/// Bytes as they are: completion scripts.
+/// Bytes as they are: completion scripts, help.
 pub(super) fn raw(bytes: &[u8]) {
-    drop(std::io::stdout().write_all(bytes));
+    stdout::write(bytes);
 }
 
 /// `name   value` lines, values aligned.

@@ -1,17 +1,17 @@
 //! The only stderr: failures, notes, and the exit status that goes with them.
 
-#![expect(clippy::print_stderr, reason = "this is where stderr is written")]
-#![expect(clippy::print_stdout, reason = "with --json a failure is the one document on stdout")]
-
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
 use clap::error::ErrorKind;
 use serde_json::json;
 
-use super::args::{Color, Global};
+use super::{
+    args::{Color, Global},
+    stdout,
+};
 use crate::model::{ErrorCode, Failure};
 
 /// Writes what is not data.
@@ -50,7 +50,7 @@ impl Reporter {
     /// Something worth knowing that is not the answer.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{} {}", self.paint("note:", "36"), printable(&self.addressed(text)));
+            self.say("note:", "36", &self.addressed(text));
         }
     }
 
@@ -66,10 +66,12 @@ impl Reporter {
         let hint = self.addressed(&failure.hint);
         if self.json {
             let error = json!({ "code": failure.code.name(), "message": failure.message, "hint": hint });
-            println!("{}", json!({ "error": error }));
+            if !stdout::write(format!("{}\n", json!({ "error": error })).as_bytes()) {
+                self.note(&failure.message);
+            }
         } else {
-            eprintln!("{} {}", self.paint("error:", "1;31"), printable(&failure.message));
-            eprintln!("{} {}", self.paint("hint:", "1;33"), printable(&hint));
+            self.say("error:", "1;31", &failure.message);
+            self.say("hint:", "1;33", &hint);
         }
         ExitCode::from(failure.code.exit_status())
     }
@@ -95,8 +97,10 @@ impl Reporter {
         })
     }
 
-    fn paint(&self, text: &str, code: &str) -> String {
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn say(&self, what: &str, code: &str, text: &str) {
+        let what = if self.color { format!("\u{1b}[{code}m{what}\u{1b}[0m") } else { what.to_owned() };
+        // There is nobody left to hear of a stderr that takes nothing.
+        drop(writeln!(io::stderr(), "{what} {}", printable(text)));
     }
 }
 
@@ -108,7 +112,7 @@ pub(super) fn printable(text: &str) -> String {
 /// What clap refused, in the same form as every other failure. Help and version are answers.
 pub(super) fn usage(error: &clap::Error, typed: &str, json: bool) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{error}");
+        stdout::write(error.to_string().as_bytes());
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
@@ -123,7 +127,20 @@ pub(super) fn usage(error: &clap::Error, typed: &str, json: bool) -> ExitCode {
     let message = if missing { format!("`{typed}` needs a command") } else { message.join(" ") };
     let hint = tip.map(str::to_owned).or(help).unwrap_or_else(|| format!("`{typed} --help` shows what it takes"));
     let hint = if missing { format!("`{typed} --help` lists the commands") } else { hint };
+    plain(json).failure(&Failure::new(ErrorCode::Usage, message, hint))
+}
+
+/// The answer could not be written. On stderr also with `--json`, since stdout is what failed.
+pub(super) fn unwritten(error: &io::Error) -> ExitCode {
+    plain(false).failure(&Failure::new(
+        ErrorCode::Internal,
+        format!("could not write to stdout: {error}"),
+        "make room where stdout goes, or send it elsewhere; what the command did stays done",
+    ))
+}
+
+/// A reporter for what happens before or after the flags count.
+fn plain(json: bool) -> Reporter {
     let color = io::stderr().is_terminal();
-    let reporter = Reporter { json, quiet: false, verbose: false, color, selector: String::new() };
-    reporter.failure(&Failure::new(ErrorCode::Usage, message, hint))
+    Reporter { json, quiet: false, verbose: false, color, selector: String::new() }
 }

@@ -87,7 +87,7 @@ async fn ask(root: &SessionRoot, port: u16, owner: Option<&Owner>) -> Result<Sta
         let token = owner.and_then(|_| files::read(&root.token()).ok());
         let status = send(&mut sender, port, "/v1/status", token.as_deref()).await?;
         let status: StatusDocument = read(status, port).await?;
-        status.check().map_err(|why| stranger(&why))?;
+        status.check().map_err(|why| stranger(&why.to_string()))?;
         Ok(status)
     };
     let mut conversation = std::pin::pin!(conversation);

@@ -1,12 +1,14 @@
 //! Doctor: looks for what is broken, changes nothing, and says what mends it.
 
+use std::path::Path;
+
 use super::{
     cleanup::session_roots,
     live::{self, Live},
 };
 use crate::{
     api::{AttachContract, CurrentInstance, DesiredConfig, Document, Manifest, Owner, StatusDocument, Surface},
-    model::Failure,
+    model::{Failure, shell_quote},
     os::{files, lock},
     session::{SessionEnvironment, SessionRoot, documents},
     target::{self, AgentPane, Context, Target},
@@ -90,9 +92,10 @@ fn tmux_server(context: &Context) -> Check {
         return check("tmux server", Severity::Fine, format!("none on `{socket}`; `agents launch` starts it"), None);
     }
     match inspect::all_panes(&context.server) {
-        Ok(panes) => {
-            check("tmux server", Severity::Fine, format!("answers on `{socket}`, {} panes", panes.len()), None)
+        Ok(Some(server)) => {
+            check("tmux server", Severity::Fine, format!("answers on `{socket}`, {} panes", server.panes.len()), None)
         }
+        Ok(None) => check("tmux server", Severity::Fine, format!("none answers on `{socket}`"), None),
         Err(error) => {
             let failure = Failure::from(error);
             check("tmux server", Severity::Broken, failure.message, Some(failure.hint))
@@ -137,20 +140,20 @@ fn registry(context: &Context) -> Vec<Check> {
         .map(|damaged| {
             let folder = registry.folder().join("live_agents").join(&damaged.agent_id);
             let mend = format!(
-                "rm -r '{}'; a live session publishes itself again with `agents gateway attach`",
-                folder.display()
+                "rm -r {}; a live session publishes itself again with `agents gateway attach`",
+                quoted(&folder)
             );
             check("registry", Severity::Broken, damaged.error.to_string(), Some(mend))
         })
         .collect();
     for record in listing.records.iter().filter(|record| record.lifecycle.state.is_live()) {
-        if !std::path::Path::new(&record.runtime.manifest_path).is_file() {
+        if !Path::new(&record.runtime.manifest_path).is_file() {
             let folder = registry.folder().join("live_agents").join(&record.agent_id);
             checks.push(check(
                 format!("agent {}", record.agent_name),
                 Severity::Broken,
                 format!("its record points to `{}`, which does not exist", record.runtime.manifest_path),
-                Some(format!("rm -r '{}'", folder.display())),
+                Some(format!("rm -r {}", quoted(&folder))),
             ));
         }
     }
@@ -184,12 +187,10 @@ fn damaged_documents(label: &str, target: &Target) -> Vec<Check> {
     let found = [
         problem::<Manifest>(&root.manifest()).map(|error| (error, "join or launch the session again".to_owned())),
         problem::<Surface>(&root.surface()).map(|error| (error, "join or launch the session again".to_owned())),
-        problem::<AttachContract>(&root.attach())
-            .map(|error| (error, format!("{again}rm '{}'", root.attach().display()))),
-        problem::<StatusDocument>(&root.state())
-            .map(|error| (error, format!("{again}rm '{}'", root.state().display()))),
+        problem::<AttachContract>(&root.attach()).map(|error| (error, format!("{again}rm {}", quoted(&root.attach())))),
+        problem::<StatusDocument>(&root.state()).map(|error| (error, format!("{again}rm {}", quoted(&root.state())))),
         problem::<DesiredConfig>(&root.desired_config())
-            .map(|error| (error, format!("mend it, or rm '{}' for the defaults", root.desired_config().display()))),
+            .map(|error| (error, format!("mend it, or rm {} for the defaults", quoted(&root.desired_config())))),
         problem::<CurrentInstance>(&root.current_instance())
             .map(|error| (error, format!("agents gateway detach --agent-id {}", id(target)))),
         problem::<Owner>(&root.owner())
@@ -198,12 +199,18 @@ fn damaged_documents(label: &str, target: &Target) -> Vec<Check> {
     found.into_iter().flatten().map(|(error, mend)| check(label, Severity::Broken, error, Some(mend))).collect()
 }
 
-fn problem<D: Document>(path: &std::path::Path) -> Option<String> {
+fn problem<D: Document>(path: &Path) -> Option<String> {
     documents::load_if_present::<D>(path).err().map(|error| error.to_string())
 }
 
-fn id(target: &Target) -> &str {
-    target.manifest.agent_id.as_deref().unwrap_or("ID")
+/// The agent's id as one word of a command.
+fn id(target: &Target) -> String {
+    shell_quote(target.manifest.agent_id.as_deref().unwrap_or("ID"))
+}
+
+/// A path as one word of a command.
+fn quoted(path: &Path) -> String {
+    shell_quote(&path.to_string_lossy())
 }
 
 fn modes(label: &str, root: &SessionRoot) -> Vec<Check> {
@@ -229,8 +236,8 @@ fn agent(label: &str, target: &Target) -> Option<Check> {
             Severity::Warning,
             format!("its window stands at index {}; programs of the contract look at index 0", pane.window_index),
             Some(format!(
-                "tmux -S '{}' move-window -d -s '{}' -t '{}:0'",
-                target.server.socket().display(),
+                "tmux -S {} move-window -d -s {} -t '{}:0'",
+                quoted(target.server.socket()),
                 pane.window_id,
                 pane.session_id
             )),
@@ -300,7 +307,7 @@ fn leftover_windows(label: &str, target: &Target) -> Vec<Check> {
                 label,
                 Severity::Warning,
                 format!("window {} was a gateway's and holds none", pane.window_index),
-                Some(format!("tmux -S '{}' kill-window -t '{}'", target.server.socket().display(), pane.window_id)),
+                Some(format!("tmux -S {} kill-window -t {}", quoted(target.server.socket()), pane.window_id)),
             )
         })
         .collect()

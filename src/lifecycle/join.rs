@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::Origin,
-    model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
+    model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName, shell_quote},
     os::{clock, files, lock::Lock, process},
     session::{SessionEnvironment, SessionRoot, Variable, manifest},
     target::{self, Context, Selector},
@@ -152,8 +152,8 @@ fn agent_pane(server: &Server, session: &SessionFacts, renumber: bool) -> Result
         return Ok(pane.clone());
     }
     let command = format!(
-        "tmux -S '{}' move-window -d -s '{}' -t '{}:0'",
-        server.socket().display(),
+        "tmux -S {} move-window -d -s '{}' -t '{}:0'",
+        shell_quote(&server.socket().to_string_lossy()),
         pane.window_id,
         session.session_id
     );

@@ -1,17 +1,17 @@
 //! Every agent of this home, with one tmux process per tmux server.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use crate::{
     api::{RegistryRecord, Surface},
-    model::PaneId,
+    model::{Failure, PaneId},
     os::lock,
     session::{SessionRoot, documents},
     target::{self, Context},
-    tmux::{PaneFacts, Server, inspect},
+    tmux::{PaneFacts, Server, ServerFacts, TmuxError, inspect},
 };
 
 /// One line of the list.
@@ -30,7 +30,7 @@ pub struct Entry {
 /// Lists every agent; also what could not be read, in words.
 pub fn list(context: &Context) -> (Vec<Entry>, Vec<String>) {
     let listing = context.registry().list();
-    let mut servers: HashMap<PathBuf, Option<Vec<PaneFacts>>> = HashMap::new();
+    let mut servers: BTreeMap<PathBuf, Result<Option<ServerFacts>, TmuxError>> = BTreeMap::new();
     let mut problems: Vec<String> = listing
         .damaged
         .iter()
@@ -45,23 +45,31 @@ pub fn list(context: &Context) -> (Vec<Entry>, Vec<String>) {
             let socket = surface
                 .as_ref()
                 .map_or_else(|| context.server.socket().to_owned(), |surface| surface.tmux_socket.clone().into());
-            let panes =
-                servers.entry(socket.clone()).or_insert_with(|| match inspect::all_panes(&Server::at(&socket)) {
-                    Ok(panes) => Some(panes),
-                    Err(error) => {
-                        problems.push(error.to_string());
-                        None
-                    }
-                });
-            // A server that lost its socket holds its agents all the same.
-            let lost = surface.as_ref().and_then(|surface| target::expect_reachable(surface).err());
-            let panes = panes.as_deref().filter(|_| lost.is_none());
+            let server = servers.entry(socket.clone()).or_insert_with(|| inspect::all_panes(&Server::at(&socket)));
+            let server = server.as_ref().ok().map(Option::as_ref);
+            let lost = surface.as_ref().and_then(|surface| lost(surface, server.flatten()));
+            let panes = server.filter(|_| lost.is_none()).map(|server| panes(server, surface.as_ref()));
             let found = entry(record, root.as_ref(), surface.as_ref(), panes);
             problems.extend(lost.map(|failure| format!("{}; {}", failure.message, failure.hint)));
             found
         })
         .collect();
+    problems.extend(servers.values().filter_map(|server| server.as_ref().err()).map(ToString::to_string));
     (entries, problems)
+}
+
+/// A server that lost its socket, to nobody or to another server, holds its agents all the same.
+fn lost(surface: &Surface, answering: Option<&ServerFacts>) -> Option<Failure> {
+    target::expect_reachable(surface)
+        .and_then(|()| answering.map_or(Ok(()), |server| target::expect_recorded_server(surface, server.pid)))
+        .err()
+}
+
+/// The panes among which the agent's may be: another server has the same ids and holds nothing of it.
+fn panes<'a>(server: Option<&'a ServerFacts>, surface: Option<&Surface>) -> &'a [PaneFacts] {
+    let is_recorded =
+        |server: &&ServerFacts| surface.is_none_or(|it| target::same_server(it, server.pid, server.started));
+    server.filter(is_recorded).map_or(&[], |server| &server.panes)
 }
 
 fn entry(

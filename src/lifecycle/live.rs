@@ -110,7 +110,7 @@ fn look(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Li
     let instance = match instance {
         Ok(instance) => instance,
         // A damaged record proves nothing; the lock does. Window 0 in a record is refused in every case.
-        Err(error) if error.to_string().contains("window 0") => {
+        Err(error) if error.claims_window_zero() => {
             return Err(Failure::from(error).context("live record refused"));
         }
         Err(error) if held => {

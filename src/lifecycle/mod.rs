@@ -34,7 +34,7 @@ pub use stop::{Stopped, stop};
 use std::time::Duration;
 
 use crate::{
-    model::{ErrorCode, Failure},
+    model::{ErrorCode, Failure, shell_quote},
     os::{files, lock::Lock},
     session::SessionRoot,
 };
@@ -55,7 +55,10 @@ fn begin(root: &SessionRoot) -> Result<Lock, Failure> {
                 "another attach, detach or stop of this session has been running for {} s",
                 TRANSITION_LIMIT.as_secs()
             ),
-            format!("`fuser '{}'` names the process that holds it", root.transition_lock().display()),
+            format!(
+                "`fuser {}` names the process that holds it",
+                shell_quote(&root.transition_lock().to_string_lossy())
+            ),
         )
     })
 }

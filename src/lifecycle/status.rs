@@ -55,7 +55,7 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
             }
         }
     };
-    status.check().map_err(Failure::internal)?;
+    status.check().map_err(|why| Failure::internal(why.to_string()))?;
     withdraw::renew_lapsed_lease(target);
     if let Err(why) = &target.session {
         notes.push(format!("the agent's session is gone: {why}"));

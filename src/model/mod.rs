@@ -7,10 +7,12 @@ mod failure;
 mod ids;
 mod names;
 mod process;
+mod shell;
 mod time;
 
 pub use failure::{ErrorCode, Failure};
 pub use ids::{BadId, PaneId, SessionRootId, TmuxSessionId, WindowId};
 pub use names::{AgentId, AgentName, BadName, SessionName, ToolName};
 pub use process::ProcessIdentity;
+pub use shell::shell_quote;
 pub use time::{LEASE, Moment};

@@ -12,6 +12,8 @@ use std::{
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
+use crate::model::shell_quote;
+
 /// Largest file that is read into memory; a session's documents have a few kilobytes.
 pub const LARGEST: u64 = 1024 * 1024;
 
@@ -28,6 +30,14 @@ pub enum FileError {
     #[error("`{}` is {what}, not a plain file", path.display())]
     NotPlain {
         /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// It is a link or a file where a folder must be.
+    #[error("`{}` is {what}, not a folder", path.display())]
+    NotFolder {
+        /// The component that is wrong.
         path: PathBuf,
         /// What it is instead.
         what: &'static str,
@@ -70,12 +80,12 @@ impl FileError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { .. } => "check the path, or launch or join the session again".to_owned(),
-            Self::NotPlain { path, .. } => {
-                format!("look at it with `ls -l '{}'`; nothing was followed or changed", path.display())
+            Self::NotPlain { path, .. } | Self::NotFolder { path, .. } => {
+                format!("look at it with `ls -ld {}`; nothing was followed or changed", quoted(path))
             }
-            Self::TooLarge { path, .. } => format!("look at it with `ls -l '{}'`", path.display()),
+            Self::TooLarge { path, .. } => format!("look at it with `ls -l {}`", quoted(path)),
             Self::Unsafe { path, .. } => {
-                format!("make it yours alone: `chmod 700 '{0}'` and `chown $(id -u) '{0}'`", path.display())
+                format!("make it yours alone: `chmod 700 {0}` and `chown $(id -u) {0}`", quoted(path))
             }
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -84,11 +94,16 @@ impl FileError {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "the file system is read-only; choose another place with `--home`".to_owned()
                 }
-                io::ErrorKind::PermissionDenied => format!("check owner and mode with `ls -ld '{}'`", path.display()),
+                io::ErrorKind::PermissionDenied => format!("check owner and mode with `ls -ld {}`", quoted(path)),
                 _ => "run `agents doctor`".to_owned(),
             },
         }
     }
+}
+
+/// The path as one word of a command.
+fn quoted(path: &Path) -> String {
+    shell_quote(&path.to_string_lossy())
 }
 
 impl From<FileError> for crate::model::Failure {
@@ -270,15 +285,13 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
 /// Proves that a folder is ours: a real folder, owned by this user, writable by nobody else.
 ///
 /// # Errors
-/// [`FileError::Unsafe`] naming what is wrong, with the mode.
+/// [`FileError::NotFolder`], or [`FileError::Unsafe`] naming what is wrong, with the mode.
 pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     let meta = fs::symlink_metadata(path).map_err(|source| io_error("look at", path, source))?;
     let refuse = |why: String| Err(FileError::Unsafe { path: path.to_owned(), why });
-    if meta.is_symlink() {
-        return refuse("is a symbolic link".to_owned());
-    }
     if !meta.is_dir() {
-        return refuse("is not a folder".to_owned());
+        let what = if meta.is_symlink() { "a symbolic link" } else { "a file" };
+        return Err(FileError::NotFolder { path: path.to_owned(), what });
     }
     let me = rustix::process::geteuid().as_raw();
     if meta.uid() != me {

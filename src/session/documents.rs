@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    api::{DesiredConfig, Document},
+    api::{BrokenRule, DesiredConfig, Document},
     model::{ErrorCode, Failure},
     os::files::{self, Durability, FileError},
 };
@@ -54,7 +54,7 @@ pub enum DocumentError {
         /// The document's name.
         document: &'static str,
         /// The rule.
-        why: String,
+        why: BrokenRule,
     },
 }
 
@@ -62,6 +62,11 @@ impl DocumentError {
     /// The file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::File(FileError::Missing { .. }))
+    }
+
+    /// A gateway's record claims the agent's window: nothing that it names may be touched.
+    pub fn claims_window_zero(&self) -> bool {
+        matches!(self, Self::Rule { why: BrokenRule::ClaimsWindowZero, .. })
     }
 }
 
@@ -115,26 +120,25 @@ pub fn load<D: Document>(path: &Path) -> Result<D, DocumentError> {
         column: error.column(),
         why: without_position(error),
     };
-    let document: D = match serde_json::from_slice(&bytes) {
-        Ok(document) => document,
+    let document: D = match (other_version::<D>(&bytes), serde_json::from_slice(&bytes)) {
+        (None, Ok(document)) => document,
+        (None, Err(error)) => return Err(malformed(&error)),
         // A newer file has keys that we do not know: the version is the better explanation.
-        Err(error) => return Err(other_version::<D>(path, &bytes).unwrap_or_else(|| malformed(&error))),
+        (Some((found, value)), _) => D::upgraded(value).ok_or_else(|| DocumentError::OtherVersion {
+            path: path.to_owned(),
+            found,
+            wanted: D::SCHEMA_VERSION,
+        })?,
     };
-    if let Some(error) = other_version::<D>(path, &bytes) {
-        return Err(error);
-    }
     document.check().map_err(|why| DocumentError::Rule { path: path.to_owned(), document: D::NAME, why })?;
     Ok(document)
 }
 
-fn other_version<D: Document>(path: &Path, bytes: &[u8]) -> Option<DocumentError> {
+/// The version of a document of another one, and its content.
+fn other_version<D: Document>(bytes: &[u8]) -> Option<(u64, serde_json::Value)> {
     let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let found = value.get("schema_version")?.as_u64()?;
-    (found != u64::from(D::SCHEMA_VERSION)).then(|| DocumentError::OtherVersion {
-        path: path.to_owned(),
-        found,
-        wanted: D::SCHEMA_VERSION,
-    })
+    (found != u64::from(D::SCHEMA_VERSION)).then_some((found, value))
 }
 
 /// The parser's words, short, and without its own "at line 3 column 7", which the message already says.
@@ -191,6 +195,7 @@ pub fn store_bytes(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::CurrentInstance;
 
     fn check(content: &[u8], wanted: &str) {
         let folder = tempfile::tempdir().unwrap();
@@ -201,6 +206,24 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert!(said.contains(wanted), "{said}");
+    }
+
+    #[test]
+    fn a_claim_on_window_0_is_told_from_other_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("current-instance.json");
+        let claims = |index: &str, port: u16| {
+            let record = serde_json::json!({
+                "schema_version": 1, "protocol_version": "v1", "pid": 1, "host": "127.0.0.1", "port": port,
+                "execution_mode": "tmux_auxiliary_window", "tmux_window_id": "@1", "tmux_window_index": index,
+                "tmux_pane_id": "%1", "managed_agent_instance_epoch": 1,
+            });
+            files::replace(&path, record.to_string().as_bytes(), Durability::Process).unwrap();
+            load::<CurrentInstance>(&path).err().map(|error| error.claims_window_zero())
+        };
+        assert_eq!(claims("1", 80), None);
+        assert_eq!(claims("0", 80), Some(true));
+        assert_eq!(claims("window 0", 0), Some(false));
     }
 
     #[test]

@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     api::{
-        GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer,
-        Terminal,
+        BrokenRule, GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord,
+        RuntimePointer, Terminal,
     },
-    model::{AgentId, ErrorCode, Failure, LEASE, Moment},
+    model::{AgentId, ErrorCode, Failure, LEASE, Moment, shell_quote},
     os::{
         files::{self, FileError},
         lock::Lock,
@@ -91,7 +91,7 @@ impl Registry {
             Some(record) if record.agent_id != id.as_str() => Err(DocumentError::Rule {
                 path,
                 document: "record.json",
-                why: format!("it is for agent id `{}`", record.agent_id),
+                why: BrokenRule::other(format!("it is for agent id `{}`", record.agent_id)),
             }),
             other => Ok(other),
         }
@@ -186,7 +186,7 @@ impl Registry {
             Failure::new(
                 ErrorCode::Timeout,
                 "the registry is locked by another program",
-                format!("`fuser {}` names it", path.display()),
+                format!("`fuser {}` names it", shell_quote(&path.to_string_lossy())),
             )
         })
     }

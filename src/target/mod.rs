@@ -9,6 +9,6 @@ mod proof;
 mod resolve;
 mod selector;
 
-pub use proof::{AgentPane, FoundBy, Target};
-pub use resolve::{Context, Inside, expect_reachable, of_root, resolve};
+pub use proof::{AgentPane, FoundBy, Target, same_server};
+pub use resolve::{Context, Inside, expect_reachable, expect_recorded_server, of_root, resolve};
 pub use selector::{Selector, Typed, choose};

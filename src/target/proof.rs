@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Manifest, Origin, Surface},
-    model::{Failure, PaneId},
+    model::{Failure, PaneId, shell_quote},
     os::process,
     session::SessionRoot,
     tmux::{PaneFacts, Server, SessionFacts},
@@ -76,7 +76,7 @@ impl Target {
                 format!("agent `{}` has no tmux session: {why}", self.label()),
                 format!(
                     "`agents relaunch --agent-id {0}` starts it again; `agents cleanup --agent-id {0}` removes what is left",
-                    self.manifest.agent_id.as_deref().unwrap_or("ID")
+                    shell_quote(self.manifest.agent_id.as_deref().unwrap_or("ID"))
                 ),
             )
         })
@@ -111,8 +111,8 @@ pub(super) fn server_lives(surface: &Surface) -> bool {
 }
 
 /// Is this the tmux server that the surface was recorded on?
-pub(super) fn same_server(surface: &Surface, facts: &SessionFacts) -> bool {
-    surface.tmux_server_pid == facts.server_pid && surface.tmux_server_started == facts.server_started
+pub fn same_server(surface: &Surface, pid: u32, started: i64) -> bool {
+    surface.tmux_server_pid == pid && surface.tmux_server_started == started
 }
 
 /// Does a manifest belong to the addressed session? The sentence says which proof failed.
@@ -123,7 +123,7 @@ pub(super) fn belongs(manifest: &Manifest, surface: Option<&Surface>, facts: &Se
         return Err(format!("its backend `{}` has no tmux session", manifest.backend));
     }
     match surface {
-        Some(surface) if !same_server(surface, facts) => {
+        Some(surface) if !same_server(surface, facts.server_pid, facts.server_started) => {
             Err("it was recorded on another tmux server, which has ended since".to_owned())
         }
         Some(surface) if surface.tmux_session_id != facts.session_id.to_string() => Err(format!(

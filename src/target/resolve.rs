@@ -8,8 +8,11 @@ use super::{
 };
 use crate::{
     api::{Manifest, RegistryRecord, Surface},
-    model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName},
-    os::{clock, files},
+    model::{AgentId, AgentName, ErrorCode, Failure, PaneId, SessionName, shell_quote},
+    os::{
+        clock,
+        files::{self, FileError},
+    },
     session::{Home, Registry, SessionEnvironment, SessionRoot, Variable, documents},
     tmux::{Server, SessionFacts, SessionTarget, TmuxError, inspect},
 };
@@ -126,7 +129,9 @@ fn by_name(context: &Context, name: &AgentName) -> Result<Target, Failure> {
 fn no_such_name(name: &AgentName, records: &[RegistryRecord]) -> Failure {
     let known: Vec<&str> = records.iter().map(|record| record.agent_name.as_str()).collect();
     let hint = match nearest(name.as_str(), &known) {
-        Some(near) => format!("did you mean `--agent-name {near}`? `agents list --all` shows every agent"),
+        Some(near) => {
+            format!("did you mean `--agent-name {}`? `agents list --all` shows every agent", shell_quote(near))
+        }
         None => "`agents list --all` shows every agent".to_owned(),
     };
     Failure::not_found(format!("no agent is called exactly `{name}`"), hint)
@@ -166,8 +171,16 @@ fn stale(message: String) -> Failure {
     Failure::not_found(message, "`agents doctor` shows stale records and what mends them")
 }
 
+/// Loads the manifest of a root that nobody else can change or lead elsewhere.
 fn load_manifest(root: &SessionRoot) -> Result<Manifest, Failure> {
     files::check_private_dir(root.path())?;
+    // Files are opened without following a link at the end of their path; these stand in the middle.
+    for folder in [root.gateway(), root.run(), root.logs()] {
+        match files::check_private_dir(&folder) {
+            Err(FileError::Missing { .. }) => {}
+            checked => checked?,
+        }
+    }
     Ok(documents::load(&root.manifest())?)
 }
 
@@ -193,8 +206,10 @@ fn complete(
         Ok(facts) => proof::belongs(&manifest, surface.as_ref(), &facts).map(|()| facts),
         Err(why) => Err(why),
     };
-    if let (Err(_), Some(surface)) = (&session, &surface) {
-        expect_same_server(surface, &server)?;
+    if let (Err(_), Some(surface)) = (&session, &surface)
+        && let Some(answering) = inspect::server_pid(&server)
+    {
+        expect_recorded_server(surface, answering)?;
     }
     let agent = match &session {
         Ok(facts) => proof::agent_pane(&manifest, surface.as_ref(), facts),
@@ -231,19 +246,22 @@ pub fn expect_reachable(surface: &Surface) -> Result<(), Failure> {
 }
 
 /// Refuses when the recorded server still runs and another one answers on its socket: what it holds is alive.
-fn expect_same_server(surface: &Surface, server: &Server) -> Result<(), Failure> {
+///
+/// # Errors
+/// tmux unavailable, with the signal that brings the socket back.
+pub fn expect_recorded_server(surface: &Surface, answering: u32) -> Result<(), Failure> {
     let pid = surface.tmux_server_pid;
-    match inspect::server_pid(server).filter(|other| *other != pid && proof::server_lives(surface)) {
-        None => Ok(()),
-        Some(other) => Err(Failure::new(
-            ErrorCode::TmuxUnavailable,
-            format!(
-                "the tmux server (pid {pid}) of this agent still runs, but another one (pid {other}) answers on its socket `{}`",
-                surface.tmux_socket
-            ),
-            format!("once the other one has ended, `kill -USR1 {pid}` makes it create the socket again"),
-        )),
+    if answering == pid || !proof::server_lives(surface) {
+        return Ok(());
     }
+    Err(Failure::new(
+        ErrorCode::TmuxUnavailable,
+        format!(
+            "the tmux server (pid {pid}) of this agent still runs, but another one (pid {answering}) answers on its socket `{}`",
+            surface.tmux_socket
+        ),
+        format!("once the other one has ended, `kill -USR1 {pid}` makes it create the socket again"),
+    ))
 }
 
 /// The server lives, but its socket file was removed: out of reach until it makes a new one.
@@ -285,7 +303,10 @@ fn no_such_session(server: &Server, name: &SessionName) -> Failure {
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
     let hint = match nearest(name.as_str(), &known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("`tmux -S {} ls` shows the sessions of this server", server.socket().display()),
+        None => format!(
+            "`tmux -S {} ls` shows the sessions of this server",
+            shell_quote(&server.socket().to_string_lossy())
+        ),
     };
     Failure::not_found(format!("no tmux session is called exactly `{name}`"), hint)
 }
@@ -319,15 +340,19 @@ fn not_capable(facts: &SessionFacts) -> Failure {
             "session `{}` is not gateway-capable: its environment holds no manifest pointer and no fresh registry record names it",
             facts.session_name
         ),
-        format!("`agents join --target-tmux-session '{}'` makes it so", facts.session_name),
+        format!("`{}` makes it so", join_command(&facts.session_name)),
     )
+}
+
+fn join_command(session: &str) -> String {
+    format!("agents join --target-tmux-session {}", shell_quote(session))
 }
 
 fn prove_pointer(path: &Path, facts: &SessionFacts) -> Result<Found, Failure> {
     let refuse = |why: String| {
         Failure::not_found(
             format!("the manifest pointer of session `{}` is stale: {why}", facts.session_name),
-            format!("`agents join --target-tmux-session '{}'` makes a new one", facts.session_name),
+            format!("`{}` makes a new one", join_command(&facts.session_name)),
         )
     };
     let root = root_of_pointer(path).map_err(refuse)?;

@@ -100,6 +100,19 @@ impl SessionFacts {
     }
 }
 
+/// A whole server, as it is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Its pid.
+    pub pid: u32,
+    /// Its start, seconds since 1970. With the pid: which server.
+    pub started: i64,
+    /// Every pane of every session.
+    pub panes: Vec<PaneFacts>,
+}
+
+const SERVER_FORMAT: &str = "server #{pid} #{start_time}";
+
 const SESSION_FORMAT: &str = "session #{pid} #{start_time} #{session_id} #{base-index} #{renumber-windows} \
      #{n:version}:#{version} #{n:session_name}:#{session_name}";
 
@@ -149,17 +162,21 @@ pub fn session(server: &Server, target: &SessionTarget) -> Result<SessionFacts, 
     }
 }
 
-/// Every pane of the server: a single tmux process. No server means no panes.
+/// Every pane of the server, and which server it is: a single tmux process. `None` when no server runs.
 ///
 /// # Errors
 /// [`TmuxError`] when tmux is missing or hangs.
-pub fn all_panes(server: &Server) -> Result<Vec<PaneFacts>, TmuxError> {
+pub fn all_panes(server: &Server) -> Result<Option<ServerFacts>, TmuxError> {
     if !server.has_socket_file() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    match ask(server, &Commands::new().then(ListPanes::new().all().format(PANE_FORMAT)), panes_from_rows) {
-        Err(TmuxError::NoServer { .. }) => Ok(Vec::new()),
-        other => other,
+    let commands = Commands::new()
+        .then(DisplayMessage::new().print().message(SERVER_FORMAT))
+        .then(ListPanes::new().all().format(PANE_FORMAT));
+    match ask(server, &commands, read_server) {
+        Ok(facts) => Ok(Some(facts)),
+        Err(TmuxError::NoServer { .. }) => Ok(None),
+        Err(other) => Err(other),
     }
 }
 
@@ -205,6 +222,14 @@ pub fn window_name(server: &Server, window: WindowId) -> Result<String, TmuxErro
     let ask = DisplayMessage::new().print().target_pane(at.as_str()).message("#{n:window_name}:#{window_name}");
     let printed = server.run(&Commands::new().then(ask))?;
     Reader { rest: &printed }.counted()
+}
+
+fn read_server(printed: &[u8]) -> Result<ServerFacts, TmuxError> {
+    let mut reader = Reader { rest: printed };
+    reader.word_is("server")?;
+    let (pid, started) = (reader.number()?, reader.number()?);
+    reader.end_of_row()?;
+    Ok(ServerFacts { pid, started, panes: read_panes(&mut reader)? })
 }
 
 fn read_session(printed: &[u8]) -> Result<SessionFacts, TmuxError> {

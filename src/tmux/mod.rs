@@ -11,6 +11,6 @@ pub mod inspect;
 pub mod server;
 pub mod version;
 
-pub use inspect::{PaneFacts, SessionFacts, SessionTarget};
+pub use inspect::{PaneFacts, ServerFacts, SessionFacts, SessionTarget};
 pub use server::{Commands, Server, TmuxError};
 pub use version::Version;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Agent, Answer, Run, World, edit, eventually, get, raw, signal};
+use crate::support::{Agent, Answer, Run, World, edit, eventually, get, raw, signal, tree};
 
 /// A launched agent in a session of this name.
 #[track_caller]
@@ -118,6 +118,7 @@ fn a_session_of_an_ended_server_is_not_found_on_its_successor() {
     });
     let after = world.tmux(&["display-message", "-p", "-t", "=alpha:", "#{session_id} #{pane_id}"]);
     assert_eq!(before, after, "the new server gives the same ids");
+    assert_eq!(world.agents(&["list", "--json"]).json()["agents"][0]["agent"], "gone");
     world.agents(&["gateway", "attach", "--agent-id", &agent.id]).fails(
         3,
         "recorded on another tmux server, which has ended since",
@@ -219,6 +220,25 @@ fn a_server_that_lost_its_socket_is_named_with_the_signal_that_brings_it_back() 
 }
 
 #[test]
+fn agents_of_a_server_whose_socket_another_one_took_are_not_called_gone() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    let pid = world.tmux(&["display-message", "-p", "#{pid}"]);
+    std::fs::remove_file(world.socket()).unwrap();
+    world.tmux(&["new-session", "-d", "-s", "alpha", "bash --norc"]);
+    let other = world.tmux(&["display-message", "-p", "#{pid}"]);
+    let listed = world.agents(&["list", "--json"]);
+    let status = status(&world, &["--agent-id", &agent.id]);
+    // Nobody reaches it by its socket any more, so it is ended here.
+    signal(pid.parse().unwrap(), rustix::process::Signal::KILL);
+    let taken = format!("(pid {pid}) of this agent still runs, but another one (pid {other}) answers");
+    let list: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!((listed.status, list["agents"][0]["agent"].as_str()), (1, Some("unknown")), "{listed:#?}");
+    assert!(list["problems"][0].as_str().unwrap().contains(&taken), "{listed:#?}");
+    assert!(status.status == 7 && status.stdout.contains(&taken), "{status:#?}");
+}
+
+#[test]
 fn launch_does_not_start_a_second_server_beside_one_that_lost_its_socket() {
     let world = World::new();
     let agent = launch(&world, "alpha");
@@ -279,6 +299,42 @@ fn a_tmux_variable_that_names_a_dead_server_is_an_environment_fault() {
         .fails(7, "tmux is not installed", "install tmux");
 }
 
+/// What a shell hands to the program when this command is pasted.
+fn paste(world: &World, command: &str) -> Vec<String> {
+    let heard = world.path().join("heard");
+    let bin =
+        world.stand_in(command.split(' ').next().unwrap(), &format!("printf '%s\\0' \"$@\" >{}", heard.display()));
+    let mut shell = world.command("sh");
+    shell.args(["-c", command]).env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    world.finish(shell).ok();
+    let heard = std::fs::read_to_string(heard).unwrap();
+    heard.split_terminator('\0').map(str::to_owned).collect()
+}
+
+#[test]
+fn a_command_in_a_hint_can_be_pasted_whatever_the_session_is_called() {
+    let world = World::new();
+    let name = "x'; touch pwned; '$(touch pwned)";
+    world.tmux(&["new-session", "-d", "-s", name, "bash --norc"]);
+    let hinted = |run: Run| {
+        let hint =
+            run.stderr.lines().find_map(|line| line.strip_prefix("hint: `")).unwrap_or_else(|| panic!("{run:#?}"));
+        hint[..hint.rfind('`').unwrap()].to_owned()
+    };
+    let join = hinted(by_session(&world, name).fails(3, "not gateway-capable", "makes it so"));
+    assert_eq!(paste(&world, &join), ["join", "--target-tmux-session", name]);
+
+    let joined = world.agents(&["join", "--agent-name", "alpha", "--target-tmux-session", name]).ok();
+    let look = joined.lines().find_map(|line| line.strip_prefix("look")).unwrap().trim().to_owned();
+    let socket = world.socket().to_string_lossy().into_owned();
+    assert_eq!(paste(&world, &look), ["-S", &socket, "attach", "-t", &format!("={name}")]);
+
+    let words = ["gateway", "status", "--require-live", "--target-tmux-session", name];
+    let attach = hinted(world.agents(&words).fails(6, "no live gateway", "starts one"));
+    assert_eq!(paste(&world, &attach), ["gateway", "attach", "--target-tmux-session", name]);
+    assert!(!world.has_canary("pwned"));
+}
+
 #[test]
 fn a_manifest_pointer_must_be_the_absolute_path_of_this_sessions_manifest() {
     let world = World::new();
@@ -295,7 +351,7 @@ fn a_manifest_pointer_must_be_the_absolute_path_of_this_sessions_manifest() {
         (other.root.join("manifest.json"), "it belongs to the session with id"),
     ] {
         point(&world, "alpha", &path);
-        by_session(&world, "alpha").fails(3, why, "agents join --target-tmux-session 'alpha'");
+        by_session(&world, "alpha").fails(3, why, "agents join --target-tmux-session alpha");
     }
     point(&world, "alpha", &manifest);
     by_session(&world, "alpha").ok();
@@ -336,6 +392,42 @@ fn a_session_root_that_others_could_change_is_refused_with_the_component_and_its
         world.agents(&[&["gateway", "attach"][..], &selector].concat()).fails(8, "is a symbolic link", "");
     }
     assert_eq!(world.gateway_pids(), Vec::<u32>::new());
+}
+
+/// Every file below a folder, with what is in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    tree(folder).into_keys().map(|path| (path.clone(), std::fs::read(path).ok())).collect()
+}
+
+#[test]
+fn a_link_in_the_middle_of_a_session_root_is_refused_and_nothing_is_written_behind_it() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    world.attach(&agent);
+    world.agents(&["gateway", "detach", "--agent-id", &agent.id]).ok();
+    let moved = world.path().join("moved");
+    for name in ["gateway", "gateway/run", "gateway/logs"] {
+        let folder = agent.root.join(name);
+        std::fs::rename(&folder, &moved).unwrap();
+        let before = contents(&moved);
+        symlink(&moved, &folder).unwrap();
+        for selector in [["--agent-id", agent.id.as_str()], ["--target-tmux-session", "alpha"]] {
+            for words in [&["gateway", "attach"][..], &["gateway", "status"], &["gateway", "detach"], &["stop"]] {
+                let run = world.agents(&[words, &selector].concat());
+                run.fails(8, &format!("{name}` is a symbolic link, not a folder"), "nothing was followed");
+            }
+        }
+        assert!(contents(&moved) == before, "{name}");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&moved, &folder).unwrap();
+    }
+    let run = agent.root.join("gateway/run");
+    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).unwrap();
+    by_session(&world, "alpha").fails(8, "gateway/run` can be changed by others (mode 0777)", "chmod 700");
+    // A missing folder is made, and one that others may read is as its own program left it.
+    std::fs::remove_dir_all(&run).unwrap();
+    std::fs::set_permissions(agent.root.join("gateway"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
 }
 
 #[test]
@@ -395,6 +487,30 @@ fn a_lease_that_ran_out_or_a_clock_that_stepped_does_not_hide_a_living_session()
         assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
         world.agents(&["gateway", "detach", "--agent-id", &agent.id]).ok();
     }
+}
+
+#[test]
+fn a_record_of_the_version_before_is_read_and_written_anew() {
+    let world = World::new();
+    let agent = launch(&world, "alpha");
+    let path = record_of(&world, &agent);
+    edit(&path, |record| {
+        let fields = record.as_object_mut().unwrap();
+        let lease = fields.remove("liveness").unwrap();
+        fields.remove("lifecycle");
+        for key in ["published_at", "lease_expires_at"] {
+            fields.insert(key.to_owned(), lease[key].clone());
+        }
+        record["schema_version"] = json!(2);
+        record["terminal"] = json!({ "kind": "tmux", "session_name": "alpha" });
+    });
+    assert_eq!(world.agents(&["list", "--json"]).json()["agents"][0]["agent"], "running");
+    world.attach(&agent);
+    eventually("the record in today's version", || {
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let is_new = record["schema_version"] == 3 && record["terminal"]["current_session_name"] == "alpha";
+        if is_new && record["gateway"]["port"].is_u64() { Ok(()) } else { Err(record.to_string()) }
+    });
 }
 
 #[test]

@@ -182,6 +182,51 @@ fn help_and_version_are_answers() {
     assert!(world.home_tree().is_empty() && !world.socket().exists());
 }
 
+/// The program with its stdout on a device that takes nothing.
+fn on_a_full_disk(world: &World, words: &[&str]) -> Run {
+    let mut command = world.command("sh");
+    command.args(["-c", "exec \"$@\" >/dev/full", "sh"]).arg(World::program()).args(words);
+    world.finish(command)
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    for words in [
+        &["--help"][..],
+        &["--version"],
+        &["list"],
+        &["list", "--json"],
+        &["doctor"],
+        &["completions", "bash"],
+        &["gateway", "status", "--json", "--agent-id", &agent.id],
+        &["gateway", "status", "--agent-id", &agent.id],
+    ] {
+        on_a_full_disk(&world, words).fails(1, "could not write to stdout: No space left", "send it elsewhere");
+    }
+    let lost = on_a_full_disk(&world, &["show", "--json", "--agent-id", "nobody"]).fails(1, "No space left", "");
+    assert!(lost.stderr.contains("note: no agent has the id `nobody`"), "{lost:#?}");
+    // What needs no stdout does not miss it, and a stderr that takes nothing is no reason to panic.
+    on_a_full_disk(&world, &["show", "--agent-id", "nobody"]).fails(3, "`nobody`", "list");
+    let mut silent = world.command("sh");
+    silent.args(["-c", "exec \"$@\" 2>/dev/full", "sh"]).arg(World::program()).args(["show", "--agent-id", "nobody"]);
+    assert_eq!(world.finish(silent).status, 3);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let world = World::new();
+    for (words, status) in [(&["--help"][..], 0), (&["completions", "bash"], 0), (&["--json", "nonsense"], 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = world.command(World::program()).args(words).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(status), "{words:?}: {said}");
+        assert!(!said.contains("could not write") && !said.contains("panicked"), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn completions_and_man_pages_know_every_command() {
     let world = World::new();
@@ -312,13 +357,13 @@ fn doctor_finds_open_modes_stale_records_and_left_over_windows() {
     world.tmux(&["new-window", "-d", "-t", &at, "-n", "gateway", "sleep 1000"]);
     let mark = agent.root.file_name().unwrap().to_str().unwrap();
     world.tmux(&["set-option", "-w", "-t", &at, "@agents_gateway", mark]);
-    expect_finding(&world, 0, "warning", "window 7 was a gateway's and holds none", "kill-window -t '@");
+    expect_finding(&world, 0, "warning", "window 7 was a gateway's and holds none", "kill-window -t @");
     world.tmux(&["kill-window", "-t", &at]);
     assert_eq!(findings(&world), (0, vec![]));
     world.tmux(&["kill-session", "-t", &format!("={}", agent.session)]);
     expect_finding(&world, 0, "warning", "its tmux session is gone", "agents cleanup --agent-id");
     std::fs::remove_dir_all(&agent.root).unwrap();
-    expect_finding(&world, 1, "broken", "manifest.json`, which does not exist", "rm -r '");
+    expect_finding(&world, 1, "broken", "manifest.json`, which does not exist", "rm -r /");
 }
 
 #[test]

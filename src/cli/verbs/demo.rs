@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     cli::{render, report::Reporter},
-    model::Failure,
+    model::{Failure, shell_quote},
     os::{files, process, program},
 };
 
@@ -27,14 +27,10 @@ pub(super) fn run(keep: bool, report: &Reporter) -> Result<ExitCode, Failure> {
     let kept = keep && played.is_ok();
     if kept {
         stage.say("The session stays. To explore it, and to take it down afterwards:");
-        stage.show(&format!(
-            "export AGENTS_HOME={} AGENTS_TMUX_SOCKET={}",
-            stage.home().display(),
-            stage.socket().display()
-        ));
+        stage.show(&stage.export());
         stage.show("agents gateway attach --agent-name demo");
-        stage.show(&format!("tmux -S {} attach", stage.socket().display()));
-        stage.show(&format!("agents stop --agent-name demo && rm -r {}", stage.folder.display()));
+        stage.show(&format!("tmux -S {} attach", quoted(&stage.socket())));
+        stage.show(&format!("agents stop --agent-name demo && rm -r {}", quoted(&stage.folder)));
     } else {
         stage.take_down(played.is_ok());
     }
@@ -49,11 +45,7 @@ pub(super) fn run(keep: bool, report: &Reporter) -> Result<ExitCode, Failure> {
 
 fn play(stage: &mut Stage) -> Result<(), Failure> {
     stage.say("A private home and a private tmux server: nothing of yours is touched.");
-    stage.show(&format!(
-        "export AGENTS_HOME={} AGENTS_TMUX_SOCKET={}",
-        stage.home().display(),
-        stage.socket().display()
-    ));
+    stage.show(&stage.export());
 
     stage.say("An agent is any program in a terminal. This one is a shell; claude or codex would do.");
     stage.agents(&["launch", "demo", "--session-name", "demo", "--", "sh"])?;
@@ -102,6 +94,16 @@ fn expect(status: &Value, key: &str, wanted: &str) -> Result<(), Failure> {
     Err(Failure::internal(format!("`{key}` should be `{wanted}` and is {}", status[key])))
 }
 
+/// A path as one word of a command.
+fn quoted(path: &Path) -> String {
+    shell_quote(&path.to_string_lossy())
+}
+
+/// Words as a person would type them.
+fn typed(words: &[&str]) -> String {
+    words.iter().map(|word| shell_quote(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// The private world of the demo.
 struct Stage {
     folder: PathBuf,
@@ -129,6 +131,11 @@ impl Stage {
         self.folder.join("tmux.sock")
     }
 
+    /// The command that leads a shell into this world.
+    fn export(&self) -> String {
+        format!("export AGENTS_HOME={} AGENTS_TMUX_SOCKET={}", quoted(&self.home()), quoted(&self.socket()))
+    }
+
     /// A sentence about what comes.
     fn say(&self, text: &str) {
         if !self.report.wants_json() {
@@ -150,18 +157,14 @@ impl Stage {
     }
 
     fn agents(&mut self, words: &[&str]) -> Result<String, Failure> {
-        let shown = format!("agents {}", words.join(" "));
+        let shown = format!("agents {}", typed(words));
         let program = self.program.clone();
         self.step(&shown, Command::new(program).args(words))
     }
 
     fn tmux(&mut self, words: &[&str]) -> Result<String, Failure> {
-        let quoted: Vec<String> = words
-            .iter()
-            .map(|word| if word.contains([' ', '#', '=']) { format!("'{word}'") } else { (*word).to_owned() })
-            .collect();
         let socket = self.socket();
-        let shown = format!("tmux -S {} {}", socket.display(), quoted.join(" "));
+        let shown = format!("tmux -S {} {}", quoted(&socket), typed(words));
         self.step(&shown, Command::new("tmux").arg("-S").arg(socket).args(words))
     }
 

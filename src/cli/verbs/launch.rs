@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{args::Launch, render, report::Reporter, setting::absolute},
     lifecycle::{self, AttachOptions, Created, LaunchOptions},
-    model::{AgentId, AgentName, ErrorCode, Failure, SessionName, ToolName},
+    model::{AgentId, AgentName, ErrorCode, Failure, SessionName, ToolName, shell_quote},
     target::{self, Context},
 };
 
@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         }
         None => report.note(&format!(
             "`agents gateway attach --agent-id {}` starts its gateway",
-            created.manifest.agent_id.as_deref().unwrap_or_default()
+            shell_quote(created.manifest.agent_id.as_deref().unwrap_or_default())
         )),
     }
     Ok(code)
@@ -84,13 +84,12 @@ pub(super) fn describe(created: &Created) -> Value {
 pub(super) fn print(created: &Created, verb: &str) {
     let manifest = &created.manifest;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let socket = created.server.socket().to_string_lossy();
+    let exactly = format!("={}", text(&manifest.tmux_session_name));
     render::facts(&[
         (verb, format!("{} ({}), id {}", text(&manifest.agent_name), manifest.tool, text(&manifest.agent_id))),
-        ("session", format!("{} on {}", text(&manifest.tmux_session_name), created.server.socket().display())),
-        (
-            "look",
-            format!("tmux -S {} attach -t '={}'", created.server.socket().display(), text(&manifest.tmux_session_name)),
-        ),
+        ("session", format!("{} on {socket}", text(&manifest.tmux_session_name))),
+        ("look", format!("tmux -S {} attach -t {}", shell_quote(&socket), shell_quote(&exactly))),
         ("files", created.root.path().to_string_lossy().into_owned()),
     ]);
 }

@@ -44,8 +44,8 @@ pub(super) fn run(
     if lines.is_empty() {
         report.note(&format!("`{}` has no lines yet", path.display()));
     }
-    lines.iter().for_each(|line| render::line(line));
-    if !follow {
+    let taken = lines.iter().all(|line| render::try_line(line));
+    if !follow || !taken {
         return Ok(ExitCode::SUCCESS);
     }
     let mut inode = files::inode(&path);
@@ -59,7 +59,7 @@ pub(super) fn run(
             // Only whole lines; the rest comes with its end.
             let whole = text.rfind('\n').map_or(0, |at| at + 1);
             position += whole as u64;
-            if text[..whole].lines().try_for_each(render::try_line).is_err() {
+            if !text[..whole].lines().all(render::try_line) {
                 return Ok(ExitCode::SUCCESS);
             }
         }
