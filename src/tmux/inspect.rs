@@ -1,7 +1,7 @@
 //! What exists: one session with its panes and environment, or all of a server, each in one tmux process.
 //!
-//! Values that outsiders choose (names, commands) are printed with their length in front: a line break in
-//! one of them cannot forge a row.
+//! Names and marks, which outsiders choose, are printed with their length in front: a line break in one of them cannot
+//! forge a row. The foreground program is printed last, with control characters replaced.
 
 use tmux_interface::{CapturePane, DisplayMessage, ListPanes, ListSessions, ShowEnvironment};
 
@@ -124,26 +124,10 @@ pub const PANE_FORMAT: &str = "pane #{session_id} #{pane_id} #{window_id} #{wind
      #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} \
      #{s/[^ -~]/?/:pane_current_command}";
 
-/// The same without the foreground program, which is read as empty.
-///
-/// tmux looks the program up twice, once for its length; around the start of a program the two differ. So this one
-/// is for new panes, and for everybody who does not need the program.
+/// The same without the foreground program, which is read as empty: for everybody who does not need it. The answer
+/// then changes only when the pane does, not with every program that starts in it.
 pub const STEADY_PANE_FORMAT: &str = "pane #{session_id} #{pane_id} #{window_id} #{window_index} #{pane_pid} #{pane_dead} \
-     #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} 0:";
-
-/// How often a listing is asked for again when a program changed its name while tmux printed it.
-const TRIES: usize = 4;
-
-/// Runs a command list that changes nothing, again if its answer makes no sense.
-fn ask<T>(server: &Server, commands: &Commands, read: impl Fn(&[u8]) -> Result<T, TmuxError>) -> Result<T, TmuxError> {
-    let mut tries = 1;
-    loop {
-        match read(&server.run(commands)?) {
-            Err(TmuxError::Unreadable(_)) if tries < TRIES => tries += 1,
-            other => return other,
-        }
-    }
-}
+     #{pane_in_mode} #{pane_input_off} #{n:@agents_gateway}:#{@agents_gateway} ";
 
 /// Looks at one session: a single tmux process.
 ///
@@ -155,7 +139,7 @@ pub fn session(server: &Server, target: &SessionTarget) -> Result<SessionFacts, 
         .then(DisplayMessage::new().print().target_pane(at.as_str()).message(SESSION_FORMAT))
         .then(ListPanes::new().session().target(at.as_str()).format(PANE_FORMAT))
         .then(ShowEnvironment::new().target_session(at.as_str()));
-    let facts = ask(server, &commands, read_session)?;
+    let facts = read_session(&server.run(&commands)?)?;
     match facts.version {
         Some(version) if !version.is_supported() => Err(TmuxError::TooOld { found: version.to_string() }),
         _ => Ok(facts),
@@ -173,8 +157,8 @@ pub fn all_panes(server: &Server) -> Result<Option<ServerFacts>, TmuxError> {
     let commands = Commands::new()
         .then(DisplayMessage::new().print().message(SERVER_FORMAT))
         .then(ListPanes::new().all().format(PANE_FORMAT));
-    match ask(server, &commands, read_server) {
-        Ok(facts) => Ok(Some(facts)),
+    match server.run(&commands) {
+        Ok(printed) => read_server(&printed).map(Some),
         Err(TmuxError::NoServer { .. }) => Ok(None),
         Err(other) => Err(other),
     }
@@ -387,6 +371,15 @@ mod tests {
             [("TERM".to_owned(), "x".to_owned()), ("AGENTS_AGENT_ID".to_owned(), "a".to_owned())],
             "a name that appears twice proves nothing"
         );
+    }
+
+    #[test]
+    fn a_row_without_the_program_is_read_with_an_empty_one() {
+        let panes = panes_from_rows(b"pane $3 %0 @0 0 100 0 0 0 0: \npane $3 %1 @1 1 101 1 0 0 2:ab \n").unwrap();
+        assert_eq!(panes.len(), 2);
+        assert!(panes.iter().all(|pane| pane.command.is_empty()));
+        let server = read_server(b"server 10 1700000000\npane $3 %0 @0 0 100 0 0 0 0: bash\n").unwrap();
+        assert_eq!((server.pid, server.started, server.panes.len()), (10, 1_700_000_000, 1));
     }
 
     #[test]
