@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
-    model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId},
+    model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId, shell_quote},
     os::{
         clock, lock, peer,
         process::{self, Ended},
@@ -152,7 +152,10 @@ pub(super) fn end_gateway(target: &Target, live: &Live) -> Result<(StatusDocumen
     let Some(identity) = identity else {
         return Err(Failure::refused(
             "a gateway answers for this session, and which process it is could not be proven; nothing was ended",
-            format!("`fuser '{}'` names the holder of its lock", target.root.gateway_lock().display()),
+            format!(
+                "`fuser {}` names the holder of its lock",
+                shell_quote(&target.root.gateway_lock().to_string_lossy())
+            ),
         ));
     };
     let ended = process::end(&identity, STOP_GRACE);

@@ -43,7 +43,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
     // Two joins of one session would both find it free, and the loser's undoing would take the winner's variables.
     publish::expect_private_home(context)?;
     let _joining = Lock::take_within(&context.home.join_lock(), JOIN_LIMIT)?.ok_or_else(|| {
-        let holder = format!("`fuser '{}'` names it", context.home.join_lock().display());
+        let holder = format!("`fuser {}` names it", shell_quote(&context.home.join_lock().to_string_lossy()));
         Failure::new(ErrorCode::Timeout, "another join has been running for too long", holder)
     })?;
     let (server, session) = find(context, options)?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::schema;
 use crate::{
-    model::{ErrorCode, Failure, Moment},
+    model::{ErrorCode, Failure, Moment, shell_quote},
     os::files,
 };
 
@@ -68,8 +68,9 @@ impl From<StoreError> for Failure {
                 ErrorCode::Internal,
                 message,
                 format!(
-                    "nothing was changed; keep a copy and set it aside: `mv '{0}' '{0}.aside'`, then attach again",
-                    path.display()
+                    "nothing was changed; set it aside with `mv {} {}`, then attach again",
+                    shell_quote(&path.to_string_lossy()),
+                    shell_quote(&format!("{}.aside", path.display()))
                 ),
             ),
             StoreError::Closed => Self::internal(message),
