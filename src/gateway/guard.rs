@@ -1,7 +1,7 @@
 //! Watches the gateway's own files: is the lock still ours, was the snapshot overwritten, did the surface change?
 //!
 //! The kernel tells of replaced and removed files, so an idle gateway does not look. It tells only so many programs
-//! of a user (128 by default); the ones beyond look every two seconds.
+//! of a user (128 by default); the ones beyond look every five seconds.
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ pub(super) enum Tampering {
 }
 
 /// How often the files are looked at where the kernel does not tell.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Watches until told to stop.
 pub(super) async fn guard(
@@ -38,7 +38,7 @@ pub(super) async fn guard(
     let folders = [root.path().to_owned(), root.gateway(), root.run()];
     let paths: Vec<&std::path::Path> = folders.iter().map(std::path::PathBuf::as_path).collect();
     let mut watched = Folders::watch(&paths)
-        .inspect_err(|error| tracing::warn!(%error, "the kernel does not tell of changed files; looking every 2 s"))
+        .inspect_err(|error| tracing::warn!(%error, "the kernel does not tell of changed files; looking every 5 s"))
         .ok();
     let mut surface = files::inode(&root.surface());
     // Whoever came between our first writing and the watch was not seen; so the first round looks at everything.
@@ -75,7 +75,7 @@ async fn next_change(watched: &mut Option<Folders>) -> Option<OsString> {
         match folders.changed().await {
             Ok(name) => return Some(name),
             Err(error) => {
-                tracing::warn!(%error, "the kernel tells of changed files no more; looking every 2 s");
+                tracing::warn!(%error, "the kernel tells of changed files no more; looking every 5 s");
                 *watched = None;
             }
         }
