@@ -2,6 +2,7 @@
 
 use std::{io::Write, sync::Arc, time::Duration};
 
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -25,7 +26,7 @@ use crate::{
     os::{clock, lock::Lock, program, rendezvous::Meeting},
     store::Store,
     target::{self, Target},
-    telemetry::{self, DiagnosticLog, WindowMirror},
+    telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
     tmux::{Commands, change},
 };
 
@@ -108,6 +109,16 @@ enum End {
     Failed(String),
 }
 
+impl End {
+    fn words(&self) -> String {
+        match self {
+            Self::Asked(signal) => (*signal).to_owned(),
+            Self::Lost(why) | Self::Failed(why) => why.clone(),
+            Self::LockLost => "the lock file was removed or replaced".to_owned(),
+        }
+    }
+}
+
 async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut Meeting>) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::internal(format!("no signal handlers: {error}")))?;
     let started = boot::boot(config, seat, target).await?;
@@ -141,6 +152,7 @@ struct Gateway {
     /// Held to the very end: until everything is taken back, nobody else may start.
     lock: Arc<Lock>,
     board: Arc<Board>,
+    events: EventLog,
     publisher: Publisher,
     store: Store,
     store_thread: std::thread::JoinHandle<()>,
@@ -198,6 +210,7 @@ impl Gateway {
             tasks,
             lock,
             board,
+            events: EventLog::new(&config.root.events()),
             publisher,
             store,
             store_thread,
@@ -223,7 +236,23 @@ impl Gateway {
             epoch = facts.epoch,
             "gateway started"
         );
+        self.note(&json!({
+            "kind": "gateway_started",
+            "gateway_pid": self.publisher.owner.process.pid,
+            "gateway_host": facts.host,
+            "gateway_port": facts.port,
+            "generation": self.generation,
+            "managed_agent_instance_epoch": facts.epoch,
+            "started_at_utc": self.publisher.owner.started_at_utc,
+        }));
         Ok(())
+    }
+
+    /// Appends to the audit log. A full disk costs the line, not the gateway.
+    fn note(&self, event: &Value) {
+        if let Err(error) = self.events.append(event) {
+            tracing::warn!(%error, "an event could not be recorded");
+        }
     }
 
     /// Serves until something ends it.
@@ -295,6 +324,13 @@ impl Gateway {
             (_, Some(agent)) => match self.store.epoch_of(agent.clone(), clock::now()).await {
                 Ok(epoch) => {
                     if epoch != before.epoch {
+                        self.note(&json!({
+                            "kind": "managed_agent_changed",
+                            "managed_agent_instance_epoch": epoch,
+                            "pane_id": agent.pane_id,
+                            "pane_pid": agent.process.pid,
+                            "observed_at_utc": clock::now().iso_seconds(),
+                        }));
                         tracing::info!(pane = agent.pane_id, pid = agent.process.pid, epoch, "another agent process");
                     }
                     facts.epoch = epoch;
@@ -365,18 +401,15 @@ impl Gateway {
 
     /// Ends in order. What a lost lock may belong to a newcomer by now is left alone.
     async fn stop(self, end: End) -> Result<(), Failure> {
+        let (now, reason) = (clock::now().iso_seconds(), end.words());
+        tracing::info!(reason, "gateway stopping");
         let result = match &end {
-            End::Asked(signal) => {
-                tracing::info!(reason = signal, "gateway stopping");
-                Ok(())
-            }
-            End::Lost(why) => {
-                tracing::info!(reason = why, "gateway stopping");
-                Ok(())
-            }
-            End::LockLost => Err(Failure::internal("the lock file was removed or replaced; this gateway gives up")),
-            End::Failed(why) => Err(Failure::internal(why.clone())),
+            End::Asked(_) | End::Lost(_) => Ok(()),
+            End::LockLost | End::Failed(_) => Err(Failure::internal(format!("this gateway gave up: {reason}"))),
         };
+        self.note(&json!({
+            "kind": "gateway_stopped", "generation": self.generation, "reason": reason, "stopped_at_utc": now,
+        }));
         self.tasks.end(DRAIN).await;
         if !matches!(end, End::LockLost) {
             self.publisher.withdraw(!matches!(end, End::Lost(_)));

@@ -54,9 +54,11 @@ fn withdraw_within(target: &Target, live: &Live, limit: Duration) -> Result<Opti
     if ended && alone.is_none() {
         return Ok(None);
     }
-    let snapshot = gateway_files::restore_offline(&target.root, ended)?;
     let done = clear_tmux(target, live, ended)?;
     forget_in_registry(target);
+    // The snapshot comes last: a gateway that only was unresponsive takes it for the sign to publish itself again,
+    // and what it publishes must not be taken back by our next step.
+    let snapshot = gateway_files::restore_offline(&target.root, ended)?;
     Ok(Some((snapshot, done)))
 }
 

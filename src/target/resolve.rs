@@ -33,8 +33,6 @@ pub struct Context {
     pub home: Home,
     /// The server that the operator named, or that this command runs in, or tmux's default.
     pub server: Server,
-    /// The operator named that server.
-    pub server_was_named: bool,
     /// Set inside tmux.
     pub inside: Option<Inside>,
 }
@@ -49,7 +47,6 @@ impl Inside {
 impl Context {
     /// Where to look. `named` is the socket that the operator named, `default` the one that tmux would use.
     pub fn new(home: Home, named: Option<PathBuf>, inside: Option<Inside>, default: PathBuf) -> Self {
-        let server_was_named = named.is_some();
         let server = match (named, &inside) {
             (Some(socket), _) => Server::at(socket).gated(home.path()),
             (None, Some(inside)) => inside.server.clone().gated(home.path()),
@@ -58,7 +55,7 @@ impl Context {
         // A server that was named and is not the one around us: then we are not inside it.
         let inside =
             inside.filter(|inside| inside.server == server).map(|inside| Inside { server: server.clone(), ..inside });
-        Self { home, server, server_was_named, inside }
+        Self { home, server, inside }
     }
 
     /// The server behind this socket.

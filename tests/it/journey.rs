@@ -33,6 +33,12 @@ fn a_session_gets_its_gateway_and_gives_it_back() {
     });
     assert_eq!(world.gateway_pids(), Vec::<u32>::new());
 
+    let events = std::fs::read_to_string(agent.root.join("gateway/events.jsonl")).unwrap();
+    let kinds: Vec<String> = events
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["gateway_started", "gateway_stopped"]);
     world.agents(&["stop", "--agent-id", &agent.id]).ok();
     assert!(world.try_tmux(&["has-session", "-t", &format!("={}", agent.session)]).status != 0);
 }

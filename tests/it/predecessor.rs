@@ -22,7 +22,7 @@ fn lay_out(world: &World) -> PathBuf {
     let window = world.tmux(&["display-message", "-p", "-t", "=s-bench:", "#{window_id}"]);
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("session-fixtures/sessions/predecessor");
     let copy = |from: &str, to: &str| {
-        let text = fs::read_to_string(fixtures.join(from)).unwrap().replace("/path/to/work", &work);
+        let text = fs::read_to_string(fixtures.join(from)).unwrap().replace("/srv/demo", &work);
         let text = text.replace("\"%1\"", &format!("\"{pane}\"")).replace("\"@1\"", &format!("\"{window}\""));
         fs::write(root.join(to), text).unwrap();
     };
