@@ -6,11 +6,17 @@ use rustix::process::Signal;
 
 use crate::support::{Agent, Stopped, World, children, eventually, gone, port_of, resident, signal};
 
-fn control_client(gateway: u32, not: &[u32]) -> u32 {
-    eventually("a control client", || match children(gateway).as_slice() {
-        [client] if !not.contains(client) => Ok(*client),
+/// The gateway's control client, once it is attached: killed before that, it takes a tmux 3.3a server with it.
+fn control_client(world: &World, gateway: u32, not: &[u32]) -> u32 {
+    eventually("an attached control client", || match children(gateway).as_slice() {
+        [client] if !not.contains(client) && is_attached(world, *client) => Ok(*client),
         others => Err(format!("{others:?}")),
     })
+}
+
+fn is_attached(world: &World, client: u32) -> bool {
+    let listed = world.try_tmux(&["list-clients", "-F", "#{client_pid}"]).stdout;
+    listed.lines().any(|line| line == client.to_string())
 }
 
 fn name_becomes(agent: &Agent, name: &str) {
@@ -26,7 +32,7 @@ fn a_hung_server_fails_every_command_in_time_and_costs_no_processes() {
     let agent = world.launch("alpha");
     let live = world.attach(&agent);
     let (server, gateway) = (world.server_pid(), world.gateway_pid());
-    control_client(gateway, &[]);
+    control_client(&world, gateway, &[]);
     let socket = world.socket().to_string_lossy().into_owned();
     let stopped = Stopped::new(server);
     for words in [&["gateway", "status"][..], &["gateway", "attach"], &["gateway", "detach"], &["stop"], &["relaunch"]]
@@ -70,7 +76,7 @@ fn a_stopped_gateway_does_not_let_the_server_grow_while_a_pane_floods() {
     let agent = world.launch_with(&["alpha", "--", scripted.to_str().unwrap(), "flood"]);
     world.agents(&["gateway", "attach", "--background", "--agent-id", &agent.id]).ok();
     let (server, gateway) = (world.server_pid(), world.gateway_pid());
-    control_client(gateway, &[]);
+    control_client(&world, gateway, &[]);
     let flooder: i32 = world.tmux(&["display-message", "-p", "-t", &agent.pane, "#{pane_pid}"]).parse().unwrap();
     let flooder = procfs::process::Process::new(flooder).unwrap();
     let printed = |least: u64| {
@@ -100,7 +106,7 @@ fn a_lost_control_client_is_replaced_and_nothing_is_missed() {
     let gateway = world.gateway_pid();
     let mut lost = Vec::new();
     for number in 0..3 {
-        let client = control_client(gateway, &lost);
+        let client = control_client(&world, gateway, &lost);
         signal(client, Signal::KILL);
         gone(client);
         lost.push(client);
@@ -108,7 +114,7 @@ fn a_lost_control_client_is_replaced_and_nothing_is_missed() {
         let name = format!("early-{number}");
         world.tmux(&["rename-session", "-t", &current(&world), &name]);
         name_becomes(&agent, &name);
-        control_client(gateway, &lost);
+        control_client(&world, gateway, &lost);
         let name = format!("late-{number}");
         world.tmux(&["rename-session", "-t", &current(&world), &name]);
         name_becomes(&agent, &name);
@@ -132,10 +138,10 @@ fn the_users_window_keeps_its_size() {
     assert_eq!(before, "200x50");
     world.attach(&agent);
     let gateway = world.gateway_pid();
-    let first = control_client(gateway, &[]);
+    let first = control_client(&world, gateway, &[]);
     assert_eq!(size(), before);
     signal(first, Signal::KILL);
-    control_client(gateway, &[first]);
+    control_client(&world, gateway, &[first]);
     world.tmux(&["rename-session", "-t", &format!("={}", agent.session), "seen"]);
     name_becomes(&agent, "seen");
     assert_eq!(size(), before);

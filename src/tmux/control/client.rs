@@ -106,7 +106,7 @@ impl Drop for Line {
 
 /// Keeps the conversation going. Nothing happens unless [`Driver::run`] is polled.
 ///
-/// Dropping it kills the client and answers everybody with [`ControlError::Gone`].
+/// Dropping it closes the client's input, which ends the client, and answers everybody with [`ControlError::Gone`].
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
@@ -150,7 +150,9 @@ struct Router {
 /// [`ControlError::Start`] when the program cannot be started. That the server or the session is missing
 /// is not known yet: [`Closed`] says so.
 pub fn open(mut command: Command) -> Result<(Control, Notices, Driver), ControlError> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    // tmux 3.3a ends with a segmentation fault when a control client dies half-way through introducing itself. So
+    // it hears no hang-up of our terminal, and is never killed before it is attached: closing its input ends it.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn().map_err(ControlError::Start)?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(ControlError::Start(io::Error::other("its pipes are missing")));
@@ -251,7 +253,8 @@ impl Request {
 }
 
 impl Driver {
-    /// Drives the client to its end and says why it ended. The process is reaped before this returns.
+    /// Drives the client to its end and says why it ended. The process is reaped before this returns, unless its
+    /// server hangs and never attached it.
     ///
     /// Must be polled as a task of its own. It never waits for a caller or for the reader of [`Notices`].
     pub async fn run(mut self) -> Closed {
@@ -269,6 +272,8 @@ impl Driver {
         }
         let killed = match timeout_at(deadline, child.wait()).await {
             Ok(_) => false,
+            // Not attached, it must not be killed; its input is closed, so it ends when its server lets it.
+            Err(_elapsed) if !router.attached => false,
             // What outlives this, too, is reaped by the runtime when it ends.
             Err(_elapsed) => timeout(CLOSING_LIMIT, child.kill()).await.is_ok(),
         };

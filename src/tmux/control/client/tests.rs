@@ -394,7 +394,7 @@ async fn an_answer_that_is_too_large_is_not_half_an_answer() {
 
 #[tokio::test]
 async fn a_client_that_does_not_end_is_killed() {
-    let (control, _notices, driver) = fake("trap '' TERM HUP; exec sleep 600");
+    let (control, _notices, driver) = fake("printf '%%begin 1 1 0\\n%%end 1 1 0\\n'; trap '' TERM HUP; exec sleep 600");
     let closed = driven(driver, async {
         let hasty = control.with_time_limit(Duration::from_millis(50));
         assert!(matches!(hasty.ask("list-panes").await, Err(ControlError::TimedOut)));
@@ -416,7 +416,7 @@ async fn a_dead_client_is_noticed_though_its_output_stays_open() {
 
 #[tokio::test]
 async fn without_its_driver_everybody_is_told() {
-    let (control, mut notices, driver) = fake("exec sleep 600");
+    let (control, mut notices, driver) = fake("exec cat");
     drop(driver);
     assert!(matches!(control.ask("list-panes").await, Err(ControlError::Gone)));
     assert_eq!(notices.next().await, None);
