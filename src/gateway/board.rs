@@ -36,12 +36,10 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Puts up the first document and writes it.
+    /// Puts up the first document. It is written when the gateway goes public.
     pub(super) fn new(root: SessionRoot, facts: Facts) -> Self {
         let first = Arc::new(compose(&facts));
-        let board = Self { root, facts: Mutex::new(facts), sender: watch::Sender::new(first) };
-        board.write();
-        board
+        Self { root, facts: Mutex::new(facts), sender: watch::Sender::new(first) }
     }
 
     /// A reader's end.

@@ -98,9 +98,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
             started_at_utc: now.iso_seconds(),
         },
     };
-    let mut facts = Facts { attach, host, port, seat, view, epoch, depth };
-    publisher.remember(&mut facts, &desired)?;
-    write_records(&publisher, &mut facts).inspect_err(|_| publisher.withdraw(false))?;
+    let facts = Facts { attach, host, port, seat, view, epoch, depth };
     Ok(Started {
         lock: Arc::new(lock),
         store,
@@ -115,13 +113,6 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         generation,
         notes,
     })
-}
-
-/// The live records; under the session's name of now, should it have been renamed while no gateway looked.
-fn write_records(publisher: &Publisher, facts: &mut Facts) -> Result<(), Failure> {
-    publisher.write_files(facts)?;
-    let name = facts.view.session_name.clone();
-    if name == facts.attach.tmux_session_name { Ok(()) } else { publisher.renamed(facts, &name) }
 }
 
 fn held(root: &SessionRoot) -> Failure {

@@ -66,6 +66,14 @@ impl Publisher {
         Ok(())
     }
 
+    /// The live records, under the session's name of now, should it have been renamed while no gateway looked.
+    pub(super) fn write_first(&self, facts: &mut Facts, desired: &DesiredConfig) -> Result<(), Failure> {
+        self.remember(facts, desired)?;
+        self.write_files(facts)?;
+        let name = facts.view.session_name.clone();
+        if name.is_empty() || name == facts.attach.tmux_session_name { Ok(()) } else { self.renamed(facts, &name) }
+    }
+
     /// The live variables and the registry's pointer. One tmux process.
     pub(super) fn announce(&self, facts: &Facts, now: Moment) -> Result<(), Failure> {
         let values = environment::live(&self.root, facts.host, facts.port);

@@ -16,7 +16,7 @@ use super::{
     watch::{self as session_watch, Sight, Subject, View},
 };
 use crate::{
-    api::{DiagnosticLogging, Place, Readiness},
+    api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
     app::App,
     http::{
         router,
@@ -29,6 +29,9 @@ use crate::{
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
     tmux::{Commands, change},
 };
+
+/// How long the control client may take at the start.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// How long running requests may take to finish at the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -123,11 +126,16 @@ async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut
     let mut signals = Signals::listen().map_err(|error| Failure::internal(format!("no signal handlers: {error}")))?;
     let started = boot::boot(config, seat, target).await?;
     let mut gateway = Gateway::start(config, started);
-    if let Err(failure) = gateway.announce() {
+    let public = match gateway.first_look().await {
+        Ok(()) => gateway.announce(),
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = public {
         // Half public is worse than not at all.
         drop(gateway.stop(End::Failed(failure.message.clone())).await);
         return Err(failure);
     }
+    gateway.start_guard();
     if let Some(meeting) = meeting {
         let words = Readiness::Ready { notes: gateway.notes.clone() };
         let words = serde_json::to_string(&words).unwrap_or_default();
@@ -152,6 +160,7 @@ struct Gateway {
     /// Held to the very end: until everything is taken back, nobody else may start.
     lock: Arc<Lock>,
     board: Arc<Board>,
+    desired: DesiredConfig,
     events: EventLog,
     publisher: Publisher,
     store: Store,
@@ -159,6 +168,7 @@ struct Gateway {
     generation: u64,
     subject: watch::Sender<Subject>,
     sights: mpsc::Receiver<Sight>,
+    found: mpsc::Sender<Tampering>,
     tampering: mpsc::Receiver<Tampering>,
     notes: Vec<String>,
 }
@@ -179,7 +189,7 @@ impl Gateway {
             generation,
             notes,
         } = started;
-        let logging = desired.desired_diagnostic_logging.unwrap_or(DiagnosticLogging::default());
+        let logging = desired.desired_diagnostic_logging.clone().unwrap_or(DiagnosticLogging::default());
         let folder = config.root.diagnostic_log();
         let diagnostics = DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging);
         let app = App {
@@ -201,8 +211,6 @@ impl Gateway {
         let watched = subject.subscribe();
         tasks.start("session watch", |stop| session_watch::watch(watched, seen, stop));
         let (found, tampering) = mpsc::channel(16);
-        let (root, locked, guarded) = (config.root.clone(), lock.clone(), board.clone());
-        tasks.start("file guard", |stop| guard::guard(root, locked, guarded, found, stop));
         let (beating, beaten) = (publisher.clone(), board.clone());
         tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
         Self {
@@ -210,6 +218,7 @@ impl Gateway {
             tasks,
             lock,
             board,
+            desired,
             events: EventLog::new(&config.root.events()),
             publisher,
             store,
@@ -217,13 +226,41 @@ impl Gateway {
             generation,
             subject,
             sights,
+            found,
             tampering,
             notes,
         }
     }
 
+    /// Waits until the control client is attached, before anybody is told of this gateway: whoever was told may make
+    /// or end a session in the next moment, and tmux 3.3a does not survive that while a client introduces itself.
+    async fn first_look(&mut self) -> Result<(), Failure> {
+        match tokio::time::timeout(FIRST_LOOK, self.sights.recv()).await {
+            Ok(Some(Sight::Seen(view))) => self.saw(view).await,
+            Ok(Some(Sight::Lost(why))) => {
+                return Err(Failure::not_found(
+                    format!("the session is gone: {why}"),
+                    "`agents list` shows the others",
+                ));
+            }
+            Ok(None) | Err(_) => tracing::warn!("no tmux control client yet; going on without"),
+        }
+        Ok(())
+    }
+
+    /// From here on the files are ours to watch.
+    fn start_guard(&mut self) {
+        let (root, locked, guarded) = (self.config.root.clone(), self.lock.clone(), self.board.clone());
+        let found = self.found.clone();
+        self.tasks.start("file guard", |stop| guard::guard(root, locked, guarded, found, stop));
+    }
+
+    /// Goes public: records and snapshot first, then the variables, then the registry.
     fn announce(&self) -> Result<(), Failure> {
-        let facts = self.board.facts();
+        let mut facts = self.board.facts();
+        self.publisher.write_first(&mut facts, &self.desired)?;
+        self.board.update(|current| current.attach = facts.attach.clone());
+        self.board.write();
         self.publisher.announce(&facts, clock::now())?;
         for note in &self.notes {
             tracing::warn!("{note}");
