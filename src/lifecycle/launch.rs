@@ -237,8 +237,22 @@ pub(super) fn settle(server: &Server, pane: &PaneFacts) -> Result<(SessionFacts,
     }
 }
 
+/// What a dead pane shows once tmux has read all that its program wrote: the kernel tells of the end sooner.
+#[expect(clippy::disallowed_methods, reason = "tmux tells nobody when it has read the last words")]
+fn last_screen(server: &Server, pane: &PaneFacts) -> String {
+    let mut screen = String::new();
+    for _ in 0..50 {
+        screen = inspect::screen(server, pane.pane_id).unwrap_or_default();
+        if screen.contains("Pane is dead") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    screen
+}
+
 fn ended_at_once(server: &Server, pane: &PaneFacts) -> Failure {
-    let screen = inspect::screen(server, pane.pane_id).unwrap_or_default();
+    let screen = last_screen(server, pane);
     let words: Vec<&str> = screen.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = words.iter().rev().find(|line| !line.starts_with("Pane is dead")).copied();
     let said = last.map_or_else(String::new, |line| format!("; its last line was `{}`", line.escape_debug()));

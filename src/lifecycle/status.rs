@@ -7,6 +7,7 @@ use super::{
 use crate::{
     api::{Document, StatusDocument},
     model::Failure,
+    os::files,
     session::{SessionEnvironment, documents, gateway_files},
     target::Target,
 };
@@ -40,6 +41,7 @@ pub fn status(target: &Target) -> Result<Reading, Failure> {
         }
         other => {
             notes.extend(describe(other));
+            notes.extend(last_word(target, other));
             if let Err(error) = documents::load_if_present::<StatusDocument>(&target.root.state()) {
                 notes.push(format!("the snapshot could not be used and was written anew: {error}"));
             }
@@ -71,6 +73,12 @@ fn is_tidy(target: &Target) -> bool {
         .is_ok_and(|session| !SessionEnvironment::new(session.environment.clone()).live_names().is_empty());
     let snapshot = documents::load::<StatusDocument>(&target.root.state());
     !variables && snapshot.is_ok_and(|state| state.gateway_host.is_none())
+}
+
+/// How old the last thing is that a dead gateway wrote: what it said may be long past.
+fn last_word(target: &Target, live: &Live) -> Option<String> {
+    let age = files::age(&target.root.state()).filter(|_| matches!(live, Live::Dead { .. }))?;
+    Some(format!("its last status was written {} s ago", age.as_secs()))
 }
 
 fn describe(live: &Live) -> Option<String> {

@@ -309,6 +309,11 @@ pub fn inode(path: &Path) -> Option<u64> {
     fs::symlink_metadata(path).ok().map(|meta| meta.ino())
 }
 
+/// How long ago a file was written; `None` if it is missing, or the clock stepped back since.
+pub fn age(path: &Path) -> Option<std::time::Duration> {
+    fs::symlink_metadata(path).ok()?.modified().ok()?.elapsed().ok()
+}
+
 /// Removes temporary files that a crash left in a folder: only names of [`replace`]'s own shape.
 ///
 /// Call it while holding the session's lock; a live writer's file would be taken otherwise.

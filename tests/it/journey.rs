@@ -50,7 +50,12 @@ fn a_gateway_killed_with_sigkill_leaves_an_honest_offline_status() {
     world.attach(&agent);
     world.kill_gateways();
     assert_eq!(world.live_variables(&agent.session).len(), 8, "a crash cleans nothing");
-    let offline = world.status(&agent);
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let state = std::fs::File::options().write(true).open(agent.root.join("gateway/state.json")).unwrap();
+    state.set_modified(hour_ago).unwrap();
+    let run = world.agents(&["gateway", "status", "--json", "--agent-id", &agent.id]);
+    assert!(run.stderr.contains("last status was written 360"), "{run:#?}");
+    let offline = run.json();
     assert_eq!(offline["gateway_health"], "not_attached");
     assert_eq!(world.live_variables(&agent.session), Vec::<String>::new());
     assert!(!agent.root.join("gateway/run/current-instance.json").exists());
