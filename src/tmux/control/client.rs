@@ -150,9 +150,10 @@ struct Router {
 /// [`ControlError::Start`] when the program cannot be started. That the server or the session is missing
 /// is not known yet: [`Closed`] says so.
 pub fn open(mut command: Command) -> Result<(Control, Notices, Driver), ControlError> {
-    // tmux 3.3a ends with a segmentation fault when a control client dies half-way through introducing itself. So
-    // it hears no hang-up of our terminal, and is never killed before it is attached: closing its input ends it.
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    // tmux 3.3a ends with a segmentation fault when a control client dies half-way through introducing itself, so it
+    // is never killed before it is attached. It stays in our process group: the hang-up of our terminal is what
+    // ends it when we are killed, since without a reader it does not end by itself.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(ControlError::Start)?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(ControlError::Start(io::Error::other("its pipes are missing")));
