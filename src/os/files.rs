@@ -71,11 +71,6 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The disk is full or the quota is used up.
-    pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-    }
-
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self {

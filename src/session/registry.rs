@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{
     api::{
-        BrokenRule, GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord,
-        RuntimePointer, Terminal,
+        BrokenRule, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer, Terminal,
     },
     model::{AgentId, ErrorCode, Failure, LEASE, Moment, shell_quote},
     os::{
@@ -262,9 +261,4 @@ pub fn mark_stopped(record: &mut RegistryRecord, reason: &str, now: Moment) {
     record.liveness = None;
     record.gateway = None;
     record.terminal.current_session_name = None;
-}
-
-/// Sets or clears the pointer to the live gateway.
-pub fn point_to_gateway(record: &mut RegistryRecord, gateway: Option<GatewayPointer>) {
-    record.gateway = gateway;
 }
