@@ -7,6 +7,7 @@ mod failure;
 mod ids;
 mod names;
 mod process;
+mod request;
 mod shell;
 mod time;
 
@@ -14,5 +15,6 @@ pub use failure::{ErrorCode, Failure};
 pub use ids::{BadId, PaneId, SessionRootId, TmuxSessionId, WindowId};
 pub use names::{AgentId, AgentName, BadName, SessionName, ToolName};
 pub use process::ProcessIdentity;
+pub use request::{BadRequestId, Note, Receipt, RequestId, RequestKind, RequestState, Route};
 pub use shell::shell_quote;
 pub use time::{LEASE, Moment};

@@ -24,6 +24,11 @@ impl Moment {
         self.0.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
     }
 
+    /// `2026-11-21T11:52:33.120Z`: our own journal, where seconds are too coarse.
+    pub fn iso_millis(self) -> String {
+        self.0.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    }
+
     /// `20261121-115233Z`: the middle of session ids and request ids.
     pub fn compact(self) -> String {
         self.0.strftime("%Y%m%d-%H%M%SZ").to_string()
@@ -66,6 +71,7 @@ mod tests {
     fn both_spellings_come_from_one_moment() {
         let moment = Moment::parse("2026-11-21T13:52:33+02:00").unwrap();
         assert_eq!(moment.iso_seconds(), "2026-11-21T11:52:33+00:00");
+        assert_eq!(moment.iso_millis(), "2026-11-21T11:52:33.000Z");
         assert_eq!(moment.compact(), "20261121-115233Z");
         assert!(Moment::parse("2026-11-21T11:52:33").is_none(), "naive times are refused");
     }
