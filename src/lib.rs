@@ -18,6 +18,9 @@ pub mod store;
 // 4: the only room that runs tmux
 pub mod tmux;
 
+// 7: evidence in, what the agent is doing out
+pub mod tracker;
+
 // what the gateway says about itself
 pub mod telemetry;
 

@@ -9,7 +9,7 @@ mod guard;
 
 use std::sync::Arc;
 
-use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, LoadBuffer, SetOption};
+use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, ListClients, LoadBuffer, SetOption};
 use tokio::sync::watch;
 
 pub use guard::{Guard, Mark, Stroke};
@@ -34,6 +34,19 @@ const NOW_FORMAT: &str = "now #{pid} #{pane_pid} #{pane_dead} #{pane_in_mode} #{
      #{history_limit} #{session_activity} #{window_activity} #{n:@agents_hand}:#{@agents_hand} \
      #{n:@agents_typed}:#{@agents_typed} #{n:@agents_entered}:#{@agents_entered} #{n:pane_tty}:#{pane_tty} \
      #{s/[^ -~]/?/:pane_current_command}";
+
+/// One client of the session.
+const CLIENT_FORMAT: &str = "#{client_control_mode} #{client_activity}";
+
+/// Printed between the clients and the rows.
+const ROWS: &str = "agents-rows";
+
+/// When this client's person last pressed a key; `None` for a control client, which has no person.
+fn person_activity(line: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (control, activity) = text.split_once(' ')?;
+    if control == "1" { None } else { activity.parse().ok() }
+}
 
 /// Facts about a pane at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +81,8 @@ pub struct PaneNow {
     pub history_limit: usize,
     /// When a person last pressed a key in this session, seconds since 1970. Attaching counts too.
     pub session_activity: i64,
+    /// When a person's terminal last took a key in this session; `None` if no person is attached, or nobody asked.
+    pub person_activity: Option<i64>,
     /// When something was last printed in this window, seconds since 1970.
     pub window_activity: i64,
     /// Who types here.
@@ -104,6 +119,7 @@ impl PaneNow {
             history_limit: reader.number()?,
             session_activity: reader.number()?,
             window_activity: reader.number()?,
+            person_activity: None,
             hand: reader.spaced()?,
             typed: reader.spaced()?,
             entered: reader.spaced()?,
@@ -222,12 +238,16 @@ impl Hand {
         let at = self.pane.to_string();
         let commands = Commands::new()
             .then(DisplayMessage::new().print().target_pane(at.as_str()).message(NOW_FORMAT))
+            .then(ListClients::new().target_session(at.as_str()).format(CLIENT_FORMAT))
+            .then(DisplayMessage::new().print().message(ROWS))
             .then(CapturePane::new().stdout().target_pane(at.as_str()));
         let printed = self.run(commands).await?;
         let mut lines = printed.split(|byte| *byte == b'\n');
         let mut first = lines.next().unwrap_or_default().to_vec();
         first.push(b'\n');
-        let now = PaneNow::read(&first)?;
+        let mut now = PaneNow::read(&first)?;
+        let clients = lines.by_ref().take_while(|line| *line != ROWS.as_bytes());
+        now.person_activity = clients.filter_map(person_activity).max();
         let mut rows: Vec<String> =
             lines.map(|row| String::from_utf8_lossy(row).trim_end().to_owned()).take(now.height).collect();
         rows.resize(now.height, String::new());
