@@ -21,6 +21,9 @@ pub mod tmux;
 // 7: evidence in, what the agent is doing out
 pub mod tracker;
 
+// 7: one prompt into one agent, with proof
+pub mod delivery;
+
 // what the gateway says about itself
 pub mod telemetry;
 

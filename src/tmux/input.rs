@@ -49,7 +49,7 @@ fn person_activity(line: &[u8]) -> Option<i64> {
 }
 
 /// Facts about a pane at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PaneNow {
     /// The tmux server's pid.
     pub server_pid: u32,
