@@ -1,15 +1,19 @@
 //! What crosses HTTP and stands in files: one type per document, with the contract's exact key sets.
 //!
-//! Every type refuses unknown keys and wrong JSON types, as the v1 gateway contract does, and checks
-//! the rules between fields in [`Document::check`]. No I/O here: `session` reads and writes these.
+//! Every document refuses unknown keys and wrong JSON types, as the v1 gateway contract does, and checks
+//! the rules between fields in [`Document::check`]. The bodies of requests are read in `http`, which names every wrong
+//! field at once. No I/O here: `session` reads and writes the documents.
 
 mod attach;
 mod desired;
 mod instance;
+mod journal;
+mod keys;
 mod manifest;
 mod ready;
 mod registry;
 mod registry_v2;
+mod request;
 mod status;
 mod surface;
 
@@ -19,10 +23,20 @@ use serde_json::Value;
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
 pub use instance::{CurrentInstance, Owner};
+pub use journal::{
+    EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
+    RequestView,
+};
+pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use request::{
+    AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlInputSent, ControlPrompt, ControlPromptRefused,
+    ControlPromptSent, ExecutionOverride, LARGEST_PROMPT, LARGEST_SEQUENCE, ModelOverride, Reasoning, RequestAccepted,
+    RequestCreate, RequestPayload, SubmitPrompt,
 };
 pub use status::{Admission, Connectivity, Eligibility, Execution, GatewayHealth, Health, Recovery, StatusDocument};
 pub use surface::{Origin, Surface};
