@@ -45,6 +45,20 @@ pub enum CallError {
         /// What does not fit.
         why: String,
     },
+    /// This machine would not let it ask.
+    #[error("could not begin to speak HTTP: {0}")]
+    Unable(String),
+}
+
+impl CallError {
+    /// May the same question find an answer in a moment, from this gateway or the next one?
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) | Self::Lost { .. } => true,
+            Self::Refused(refusal) => matches!(refusal.status, 429 | 500 | 503),
+            Self::Unreadable { .. } | Self::Unable(_) => false,
+        }
+    }
 }
 
 impl Refusal {
@@ -139,6 +153,7 @@ impl From<CallError> for Failure {
                 "`agents gateway attach --restart` starts a gateway of this version",
             ),
             CallError::Refused(refusal) => refused(&refusal),
+            CallError::Unable(_) => Self::internal(error.to_string()),
         }
     }
 }

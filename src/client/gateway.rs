@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     api::{CurrentInstance, Owner},
-    model::Failure,
     session::SessionRoot,
 };
 
@@ -95,8 +94,8 @@ impl Gateway {
     /// Asks, and reads the answer.
     ///
     /// # Errors
-    /// [`CallError`], within the limits in every case; or no runtime could be made.
-    pub fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Failure> {
+    /// [`CallError`], within the limits in every case.
+    pub fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, CallError> {
         let runtime = runtime()?;
         let body = runtime.block_on(async {
             let mut wire = self.open().await?;
@@ -104,7 +103,7 @@ impl Gateway {
             asked.unwrap_or_else(|_elapsed| Err(call.lost(format!("nothing came within {} s", call.limit.as_secs()))))
         })?;
         serde_json::from_slice(&body)
-            .map_err(|error| CallError::Unreadable { call: call.name(), why: error.to_string() }.into())
+            .map_err(|error| CallError::Unreadable { call: call.name(), why: error.to_string() })
     }
 
     /// A proven connection.
@@ -156,9 +155,7 @@ pub(super) fn retry_after(headers: &hyper::HeaderMap) -> Option<u64> {
 }
 
 /// Moves the bytes of one call, on this thread.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(format!("could not begin to speak HTTP: {error}")))
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CallError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| CallError::Unable(error.to_string()))
 }
