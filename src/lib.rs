@@ -29,6 +29,9 @@ pub mod client;
 
 pub mod lifecycle;
 
+// prompts on their way into the terminal
+pub mod queue;
+
 // what a request can reach
 pub mod app;
 

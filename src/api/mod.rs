@@ -6,6 +6,7 @@
 
 mod attach;
 mod desired;
+mod expiry;
 mod instance;
 mod journal;
 mod keys;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
+pub use expiry::{BadExpiry, parse_expires_in};
 pub use instance::{CurrentInstance, Owner};
 pub use journal::{
     EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
@@ -48,6 +50,12 @@ pub const PROTOCOL_VERSION: &str = "v1";
 ///
 /// `/health` may not gain keys, so identity travels beside the body.
 pub const INSTANCE_HEADER: &str = "agents-gateway-instance";
+
+/// Request header with the caller's name for one piece of work: 1 to 128 visible ASCII characters.
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// Request header with the longest wait; [`parse_expires_in`] reads it.
+pub const EXPIRES_IN_HEADER: &str = "agents-expires-in";
 
 /// A document with rules between its fields.
 pub trait Document: Serialize + DeserializeOwned {

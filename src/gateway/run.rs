@@ -24,6 +24,7 @@ use crate::{
     },
     model::{Failure, LEASE},
     os::{clock, lock::Lock, program, rendezvous::Meeting},
+    queue::Queue,
     store::Store,
     target::{self, Target},
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
@@ -192,13 +193,15 @@ impl Gateway {
         let logging = desired.desired_diagnostic_logging.clone().unwrap_or(DiagnosticLogging::default());
         let folder = config.root.diagnostic_log();
         let diagnostics = DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging);
+        let mut tasks = Tasks::new();
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
+            queue: Queue::default(),
+            stopping: tasks.stopping(),
         };
         let handler = router::handler(app, access);
-        let mut tasks = Tasks::new();
         let http = handler.clone();
         tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), http, Limits::default(), stop));
         if let Some(unix) = unix {
