@@ -4,12 +4,14 @@ mod fixtures;
 mod http;
 mod probe;
 mod run;
+mod stand_in;
 mod world;
 
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
 pub use http::{Answer, get, raw};
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
 pub use run::Run;
+pub use stand_in::{Heard, Reply, StandIn};
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};
