@@ -2,7 +2,10 @@
 //!
 //! The caller only waits: the worker does it, so a caller that leaves stops nothing half-way.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -113,14 +116,13 @@ impl Queue {
     }
 
     /// A prompt that wants to disturb nobody is alone, or is refused: of two at once exactly one goes on.
-    fn only_one(&self) -> Result<super::Direct<'_>, Refusal> {
+    fn only_one(&self) -> Result<Alone<'_>, Refusal> {
         let activity = self.inner.activity.borrow().clone();
         if activity.running.is_some() || activity.depth.waiting > 0 {
             let detail = format!("{} requests wait or run before it", activity.depth.waiting.max(1));
             return Err(Refusal::new(409, "not_ready", detail));
         }
-        super::Direct::take(&self.inner.direct)
-            .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
+        Alone::take(&self.inner.alone).ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job) -> Result<T, Refusal> {
@@ -169,6 +171,21 @@ impl Queue {
         if let Err(error) = self.inner.store.settle_answer(id, 200, body).await {
             tracing::warn!(%error, request_id = %id, "an answer could not be kept for its key");
         }
+    }
+}
+
+/// Held while a prompt that wants to be alone is on its way.
+struct Alone<'a>(&'a AtomicBool);
+
+impl<'a> Alone<'a> {
+    fn take(flag: &'a AtomicBool) -> Option<Self> {
+        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(flag))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     model::{Moment, RequestId, RequestKind, RequestState, Route},
     os::{clock, random},
-    store::{Admitted, Answer, Cancelled, ListFilter, NewRow, Reconcile, StoredAnswer},
+    store::{Admitted, Answer, CancelOutcome, ListFilter, NewRow, Reconcile, StoredAnswer},
 };
 
 impl Queue {
@@ -129,12 +129,12 @@ impl Queue {
     /// 409 when it is not waiting any more.
     pub async fn cancel(&self, id: &RequestId) -> Result<Option<RequestView>, Refusal> {
         match self.inner.store.cancel(id, clock::now()).await? {
-            Cancelled::Unknown => return Ok(None),
-            Cancelled::NotAccepted { state } => {
+            CancelOutcome::Unknown => return Ok(None),
+            CancelOutcome::NotAccepted { state } => {
                 let detail = format!("request {id} is {state}; only a request that is still accepted can be taken back");
                 return Err(Refusal::new(409, "not_waiting", detail));
             }
-            Cancelled::Done => self.recount().await,
+            CancelOutcome::Done => self.recount().await,
         }
         Ok(self.show(id).await?.map(|detail| detail.request))
     }

@@ -17,7 +17,11 @@ mod turn;
 mod views;
 mod worker;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
@@ -119,6 +123,8 @@ struct Inner {
     /// Something is there for the interrupts.
     urgent: Notify,
     jobs: mpsc::Sender<direct::Job>,
+    /// A direct prompt that wants to be alone is on its way.
+    alone: AtomicBool,
 }
 
 impl Queue {
@@ -139,6 +145,7 @@ impl Queue {
             work: Notify::new(),
             urgent: Notify::new(),
             jobs,
+            alone: AtomicBool::new(false),
         };
         let queue = Self { inner: Arc::new(inner) };
         (queue.clone(), Worker::new(queue.clone(), inbox), Interrupts::new(queue))

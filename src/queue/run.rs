@@ -102,9 +102,9 @@ impl Queue {
             }
             Outcome::Held(reason, detail) => {
                 let note = Note::new(Receipt::Deferred).because(reason, detail.clone());
-                (store.put_back(id, note, now).await.map(drop), Done::Waits(reason, detail))
+                (store.put_back(id, note, now).await, Done::Waits(reason, detail))
             }
-            Outcome::Withdrawn => (Ok(()), Done::Withdrawn),
+            Outcome::Withdrawn => (Ok(true), Done::Withdrawn),
             Outcome::Unproven(reason, detail, seen) => {
                 tracing::warn!(request_id = %id, reason, detail, "what became of a prompt cannot be proven");
                 let note = Note::new(Receipt::Indeterminate).because(reason, detail.clone()).seen(seen);

@@ -139,7 +139,7 @@ impl Worker {
             return Ok(Next::Later(PAUSES.1));
         }
         let (around, reading) = self.read(&look);
-        let quiet = self.quiet.observe(&look, self.began.elapsed());
+        let quiet = self.quiet.observe(&look, self.age());
         if quiet.is_zero() {
             self.pause = PAUSES.0;
         }
@@ -210,9 +210,7 @@ impl Worker {
     pub(super) async fn deliver(&mut self, hand: &Hand, text: &Text, stage: Stage) -> Result<Next, JournalClosed> {
         match self.queue.deliver(hand, text, stage).await? {
             Done::Submitted(turn) => {
-                self.turn = Some(turn);
-                self.quiet.reset();
-                self.pause = PAUSES.0;
+                self.follow_next(turn);
                 Ok(Next::Again)
             }
             Done::Waits(reason, detail) => {
@@ -221,6 +219,18 @@ impl Worker {
             }
             Done::Withdrawn | Done::Unproven(_) => Ok(Next::Again),
         }
+    }
+
+    /// The turn to follow from now on.
+    pub(super) fn follow_next(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+        self.quiet.reset();
+        self.pause = PAUSES.0;
+    }
+
+    /// How long this worker has been there: the clock of [`Quiet`].
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Takes in what a look says about the open turn.

@@ -1,17 +1,27 @@
 //! The world of one test: a private folder with a private tmux server and a private home.
 
+mod checker;
+mod disk;
 mod fixtures;
 mod http;
+mod person;
 mod probe;
 mod run;
 mod stand_in;
+mod script;
+mod seeded;
+mod sse;
 mod world;
 
+pub use checker::{Checker, Sent, Told};
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
-pub use http::{Answer, get, raw};
+pub use http::{Answer, Http, get, raw};
+pub use person::Habits;
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
 pub use run::Run;
 pub use stand_in::{Heard, Reply, StandIn};
+pub use script::{Log, fnv1a};
+pub use seeded::Seeded;
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};

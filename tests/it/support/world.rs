@@ -12,11 +12,12 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Run;
+use super::{Run, disk::Disk};
 
 /// The world of one test.
 pub struct World {
     folder: TempDir,
+    disk: Option<Disk>,
 }
 
 /// One launched or joined agent.
@@ -37,10 +38,22 @@ impl World {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         std::fs::set_permissions(folder.path().join("home"), std::fs::Permissions::from_mode(0o700)).unwrap();
-        let world = Self { folder };
+        let world = Self { folder, disk: None };
         let default = PathBuf::from(format!("/tmp/tmux-{}/default", rustix::process::geteuid().as_raw()));
         assert_ne!(world.socket(), default, "tests never touch the user's own tmux server");
         world
+    }
+
+    /// A world whose home is on a disk of so many KiB; `None` where the machine does not allow one.
+    pub fn on_small_disk(kib: u32) -> Option<Self> {
+        let mut world = Self::new();
+        world.disk = Some(Disk::over(&world.home(), kib)?);
+        Some(world)
+    }
+
+    /// The small disk of this world.
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a world on a small disk")
     }
 
     pub fn path(&self) -> &Path {
@@ -73,7 +86,10 @@ impl World {
 
     /// A command in this world: nothing of the caller's tmux, home or gateway variables reaches it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.disk {
+            Some(disk) => disk.enter(program.as_ref(), &self.work()),
+            None => Command::new(program),
+        };
         command.env_clear();
         for name in ["PATH", "USER", "LANG"] {
             if let Some(value) = std::env::var_os(name) {
@@ -178,7 +194,9 @@ impl World {
     #[track_caller]
     pub fn launch_with(&self, words: &[&str]) -> Agent {
         let all: Vec<&str> = ["launch", "--json"].iter().chain(words).copied().collect();
-        Agent::read(&self.agents(&all).json())
+        let agent = Agent::read(&self.agents(&all).json());
+        let root = self.disk.as_ref().map_or_else(|| agent.root.clone(), |disk| disk.seen(&agent.root));
+        Agent { root, ..agent }
     }
 
     #[track_caller]
