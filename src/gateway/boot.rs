@@ -54,6 +54,8 @@ pub struct Started {
     pub(super) access: Access,
     pub(super) desired: DesiredConfig,
     pub(super) generation: u64,
+    pub(super) set_aside: Option<String>,
+    pub(super) tool: String,
     pub(super) notes: Vec<String>,
 }
 
@@ -98,7 +100,19 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
             started_at_utc: now.iso_seconds(),
         },
     };
-    let facts = Facts { attach, host, port, seat, view, epoch, depth };
+    let set_aside = store.set_aside().await?;
+    let facts = Facts {
+        attach,
+        host,
+        port,
+        seat,
+        view,
+        epoch,
+        depth,
+        running: false,
+        set_aside: set_aside.is_some(),
+        sick: false,
+    };
     Ok(Started {
         lock: Arc::new(lock),
         store,
@@ -111,8 +125,15 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         access: Access { host, port, token, uid: peer::my_uid() },
         desired,
         generation,
+        set_aside,
+        tool: tool_of(target),
         notes,
     })
+}
+
+/// The agent's program as it was recorded.
+fn tool_of(target: &Target) -> String {
+    target.manifest.tool.clone()
 }
 
 /// Opens the queue. A damaged one is set aside; what is to become of it is for the operator to say.

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     AgentNow, Key, Queue, Refusal,
-    door::{key_reused, new_id},
+    door::key_reused,
     run::{Done, Text},
     worker::Worker,
 };
@@ -23,7 +23,7 @@ use crate::{
     api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress, SpecialKey},
     delivery::{Decision, Policy, Prompt, Stage, decide},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
-    os::{clock, lock::Lock},
+    os::{clock, lock::Lock, random},
     store::{Admitted, Answer, NewRow},
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, Stroke},
 };
@@ -77,7 +77,8 @@ impl Queue {
         }
         let asked = async {
             self.check_open()?;
-            let prompt = Prompt::clean(&prompt).map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
+            let prompt =
+                Prompt::clean(&prompt).map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
             let _taken = (policy == AdmissionPolicy::ReadyOnly).then(|| self.only_one()).transpose()?;
             let direct = DirectPrompt { prompt, policy, new_chat, key };
             self.ask(|answer| Job::Prompt(direct, answer)).await
@@ -122,7 +123,8 @@ impl Queue {
             let detail = format!("{} requests wait or run before it", activity.depth.waiting.max(1));
             return Err(Refusal::new(409, "not_ready", detail));
         }
-        Alone::take(&self.inner.alone).ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
+        Alone::take(&self.inner.alone)
+            .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job) -> Result<T, Refusal> {
@@ -148,7 +150,7 @@ impl Queue {
     ) -> Result<RequestId, Refusal> {
         let now = clock::now();
         let row = NewRow {
-            id: new_id(now),
+            id: RequestId::direct(now, random::serial()),
             kind,
             payload_json: payload.to_string(),
             epoch: self.inner.agent.borrow().epoch,
@@ -160,7 +162,9 @@ impl Queue {
         let id = row.id.clone();
         match self.inner.store.accept(row, u64::MAX).await? {
             Admitted::New { .. } => Ok(id),
-            Admitted::Replay(_) => Err(Refusal::new(409, "in_progress", "the first request with this key is still being done")),
+            Admitted::Replay(_) => {
+                Err(Refusal::new(409, "in_progress", "the first request with this key is still being done"))
+            }
             Admitted::KeyReused | Admitted::Full { .. } => Err(key_reused()),
         }
     }
@@ -195,7 +199,8 @@ fn again<T: serde::de::DeserializeOwned>(answer: Answer) -> Result<T, Refusal> {
         Answer::Given { body, .. } => serde_json::from_str(&body).map_err(|_other| key_reused()),
         Answer::Queued { .. } => Err(key_reused()),
         Answer::Pending => {
-            let detail = "the first request with this key is still being done, or a crash ended it; `GET /v1/requests` shows it";
+            let detail =
+                "the first request with this key is still being done, or a crash ended it; `GET /v1/requests` shows it";
             Err(Refusal::new(409, "in_progress", detail))
         }
     }
@@ -245,10 +250,8 @@ impl Worker {
         let mut look = self.rest(&hand, &direct.prompt, policy, REST).await?;
         let payload = json!({ "prompt": direct.prompt.text(), "admission_policy": direct.policy,
             "chat_session": direct.new_chat.then(|| json!({ "mode": "new" })) });
-        let id = self
-            .queue
-            .register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, direct.key.as_ref())
-            .await?;
+        let id =
+            self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, direct.key.as_ref()).await?;
         if direct.new_chat {
             look = self.new_chat(&hand, &id, &agent, look, &direct.prompt).await?;
         }

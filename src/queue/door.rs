@@ -8,7 +8,7 @@ use crate::{
     api::{
         EventView, ReconcileAction, Reconciled, RequestAccepted, RequestDetail, RequestFilter, RequestList, RequestView,
     },
-    model::{Moment, RequestId, RequestKind, RequestState, Route},
+    model::{RequestId, RequestKind, RequestState, Route},
     os::{clock, random},
     store::{Admitted, Answer, CancelOutcome, ListFilter, NewRow, Reconcile, StoredAnswer},
 };
@@ -57,7 +57,7 @@ impl Queue {
         }
         let (now, epoch) = (clock::now(), self.inner.agent.borrow().epoch);
         let row = NewRow {
-            id: new_id(now),
+            id: RequestId::new(now, random::serial()),
             kind: work.kind,
             payload_json: work.payload.to_string(),
             epoch,
@@ -70,7 +70,11 @@ impl Queue {
         match self.inner.store.accept(row, LONGEST_QUEUE).await? {
             Admitted::New { waiting, .. } => {
                 self.tell(|activity| activity.depth.waiting = waiting);
-                if kind == RequestKind::Interrupt { self.inner.urgent.notify_one() } else { self.inner.work.notify_one() }
+                if kind == RequestKind::Interrupt {
+                    self.inner.urgent.notify_one()
+                } else {
+                    self.inner.work.notify_one()
+                }
                 Ok(RequestAccepted {
                     request_id: id.to_string(),
                     request_kind: kind,
@@ -131,10 +135,11 @@ impl Queue {
         match self.inner.store.cancel(id, clock::now()).await? {
             CancelOutcome::Unknown => return Ok(None),
             CancelOutcome::NotAccepted { state } => {
-                let detail = format!("request {id} is {state}; only a request that is still accepted can be taken back");
+                let detail =
+                    format!("request {id} is {state}; only a request that is still accepted can be taken back");
                 return Err(Refusal::new(409, "not_waiting", detail));
             }
-            CancelOutcome::Done => self.recount().await,
+            CancelOutcome::Cancelled => self.recount().await,
         }
         Ok(self.show(id).await?.map(|detail| detail.request))
     }
@@ -198,11 +203,6 @@ impl Queue {
     pub fn newest_event(&self) -> watch::Receiver<u64> {
         self.inner.store.newest()
     }
-}
-
-/// A new request's id.
-pub(super) fn new_id(now: Moment) -> RequestId {
-    RequestId::new(now, random::serial())
 }
 
 pub(super) fn key_reused() -> Refusal {

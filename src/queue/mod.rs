@@ -34,11 +34,7 @@ use crate::{
     delivery::Keys,
     model::{PaneId, RequestId, RequestKind},
     store::{AgentProcess, Depth, Store},
-    tmux::{
-        Server,
-        control::Control,
-        input::Hand,
-    },
+    tmux::{Server, control::Control, input::Hand},
 };
 
 /// Most rows that may wait.

@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{
-    run::Text,
-    turn::Turn,
-    worker::Worker,
-};
+use super::{run::Text, turn::Turn, worker::Worker};
 use crate::{
     delivery::{Prompt, Stage},
     model::{Note, Receipt, RequestKind, RequestState, Route},
@@ -68,7 +64,8 @@ impl Worker {
                 self.uncertain(row, "unconfirmed", detail).await;
             }
             (_, false, _) if row.route == Route::Queue => {
-                let note = Note::new(Receipt::Queued).because("recovered", "the pane shows that nothing had been typed");
+                let note =
+                    Note::new(Receipt::Queued).because("recovered", "the pane shows that nothing had been typed");
                 if let Err(error) = self.queue.inner.store.put_back(&row.id, note, clock::now()).await {
                     tracing::error!(%error, request_id = id, "a request could not be put back");
                 }

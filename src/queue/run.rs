@@ -71,7 +71,9 @@ impl Queue {
         // Whoever types here without a gateway holds the same lock.
         let _typing = match Lock::try_take(&self.inner.place.lock) {
             Ok(Some(lock)) => lock,
-            Ok(None) => return Ok(Done::Waits("other_hand", "another program of this kind types into the pane".to_owned())),
+            Ok(None) => {
+                return Ok(Done::Waits("other_hand", "another program of this kind types into the pane".to_owned()));
+            }
             Err(error) => return Ok(Done::Waits("lock_failed", error.to_string())),
         };
         if let Err(error) = hand.take().await {
@@ -94,9 +96,11 @@ impl Queue {
     async fn settle(&self, text: &Text, outcome: Outcome) -> Result<Done, JournalClosed> {
         let (store, now, id) = (&self.inner.store, clock::now(), &text.id);
         let (recorded, done) = match outcome {
-            Outcome::Submitted(before, seen) => {
+            Outcome::Submitted(before, mut seen) => {
+                seen["request_kind"] = json!(text.kind);
                 let note = Note::new(Receipt::Submitted).seen(seen);
-                let recorded = store.finish(id, RequestState::Completed, None, Some(result(text.kind)), vec![note], now).await;
+                let recorded =
+                    store.finish(id, RequestState::Completed, None, Some(result(text.kind)), vec![note], now).await;
                 let turn = Turn { id: id.clone(), start: Some(Start::at(&before)), pid: text.pid, started: false };
                 (recorded, Done::Submitted(turn))
             }
@@ -121,7 +125,8 @@ impl Queue {
     pub(super) async fn refuse(&self, id: &RequestId, reason: &str, detail: &str) {
         let note = Note::new(Receipt::Refused).because(reason, detail);
         let error = format!("refused ({reason}): {detail}");
-        let recorded = self.inner.store.finish(id, RequestState::Failed, Some(error), None, vec![note], clock::now()).await;
+        let recorded =
+            self.inner.store.finish(id, RequestState::Failed, Some(error), None, vec![note], clock::now()).await;
         if let Err(error) = recorded {
             closed(&error);
         }

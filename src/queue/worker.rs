@@ -79,14 +79,16 @@ impl Worker {
                     self.round().await
                 };
                 let mut round = std::pin::pin!(round);
-                tokio::select! {
-                    next = &mut round => next,
-                    _ = stop.wait_for(|stop| *stop) => {
-                        // Dropped on the way, it is taken up by the next gateway from what is on record.
-                        drop(timeout(LAST_WORDS, round).await);
-                        return;
-                    }
-                }
+                let next = tokio::select! {
+                    next = &mut round => Some(next),
+                    () = asked(&mut stop) => None,
+                };
+                let Some(next) = next else {
+                    // Dropped on the way, it is taken up by the next gateway from what is on record.
+                    drop(timeout(LAST_WORDS, round).await);
+                    return;
+                };
+                next
             };
             let queue = self.queue.clone();
             let pause = async {
@@ -101,7 +103,7 @@ impl Worker {
                 () = queue.inner.work.notified() => self.pause = PAUSES.0,
                 _ = agent.changed() => self.pause = PAUSES.0,
                 Some(job) = self.jobs.recv() => self.direct(job).await,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = asked(&mut stop) => return,
             }
         }
     }
@@ -162,10 +164,8 @@ impl Worker {
         if reading.against.as_ref().is_some_and(|why| why.hard) {
             return (Around::default(), reading);
         }
-        let around = Around {
-            modes: terminal::modes(look.now.tty.as_ref()),
-            foreground: terminal::foreground(look.now.pid),
-        };
+        let around =
+            Around { modes: terminal::modes(look.now.tty.as_ref()), foreground: terminal::foreground(look.now.pid) };
         let reading = tracker::read(look, &around, tool);
         (around, reading)
     }
@@ -326,6 +326,11 @@ impl Queue {
         self.recount().await;
         done.inspect_err(|error| tracing::warn!(%error, "control intents could not be coalesced")).is_ok()
     }
+}
+
+/// Waits until the gateway is asked to stop.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// A row as coalescing sees it.

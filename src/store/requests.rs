@@ -120,7 +120,8 @@ impl Change<'_> {
                 (!queue).then_some(payload),
             ])?;
         let sequence = u64::try_from(self.sql.last_insert_rowid()).unwrap_or_default();
-        self.append(Some(id), RECEIPT, r#"{"receipt":"queued"}"#, &millis)?;
+        let queued = format!(r#"{{"receipt":"queued","request_kind":"{}"}}"#, row.kind);
+        self.append(Some(id), RECEIPT, &queued, &millis)?;
         if queue {
             self.tally.add_waiting(row.epoch);
         }

@@ -7,10 +7,10 @@ mod http;
 mod person;
 mod probe;
 mod run;
-mod stand_in;
 mod script;
 mod seeded;
 mod sse;
+mod stand_in;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
@@ -19,9 +19,9 @@ pub use http::{Answer, Http, get, raw};
 pub use person::Habits;
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
 pub use run::Run;
-pub use stand_in::{Heard, Reply, StandIn};
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
+pub use stand_in::{Heard, Reply, StandIn};
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};
