@@ -1,10 +1,19 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
 
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
 
 use super::*;
+use crate::http::serve::{self, Limits, Listener};
 
 /// A journal in memory.
 #[derive(Clone)]
@@ -141,4 +150,52 @@ async fn a_stream_ends_when_its_source_does() {
     let mut body = follower.into_body(journal.seats.clone().try_acquire_owned().unwrap());
     piece(&mut body).await;
     assert_eq!(piece(&mut body).await, "");
+}
+
+/// Serves streams of this journal on a port. At the stop it waits for them as long as it takes.
+async fn served(journal: &Journal) -> (TcpStream, JoinSet<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let streams = journal.clone();
+    let handler = move |_, _| {
+        let body = streams.follow(0, LONG, |_| true);
+        async move { axum::http::Response::new(body) }
+    };
+    let limits = Limits { shutdown_grace: LONG, ..Limits::default() };
+    let mut running = JoinSet::new();
+    running.spawn(serve::serve(Listener::Tcp(listener), handler, limits, journal.stop.subscribe()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "id: 0\n\n").await;
+    (stream, running)
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let byte = tokio::time::timeout(Duration::from_secs(20), stream.read_u8()).await;
+        text.push(char::from(byte.expect(&text).expect(&text)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_does_not_hold_up_the_stop() {
+    let journal = Journal::new(0);
+    let (mut stream, mut running) = served(&journal).await;
+    journal.grow(1);
+    read_until(&mut stream, "id: 1\n").await;
+    journal.stop.send_replace(true);
+    read_until(&mut stream, "\r\n0\r\n\r\n").await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.join_next()).await;
+    ended.expect("the server waits for the stream").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_frees_its_place_without_an_event() {
+    let journal = Journal::new(0);
+    let (stream, _running) = served(&journal).await;
+    assert_eq!(journal.seats.available_permits(), 0);
+    drop(stream);
+    let freed = tokio::time::timeout(Duration::from_secs(20), journal.seats.acquire()).await;
+    freed.expect("the stream goes on without its peer").unwrap().forget();
 }
