@@ -77,7 +77,7 @@ impl Patience {
 
     /// Waits for a moment before something is looked at again.
     pub fn pause(&mut self, span: Duration) -> Waited<()> {
-        self.wait(tokio::time::sleep(span))
+        self.wait(async move { tokio::time::sleep(span).await })
     }
 }
 
@@ -135,7 +135,7 @@ impl Events {
             if let Some(event) = self.ready.pop_front() {
                 return Waited::For(Some(event));
             }
-            let more = tokio::time::timeout(SILENCE, self.wire.next(&mut self.body));
+            let more = async { tokio::time::timeout(SILENCE, self.wire.next(&mut self.body)).await };
             match patience.wait(more) {
                 Waited::For(Ok(Some(bytes))) => match self.parser.feed(&bytes) {
                     Ok(events) => self.ready.extend(events),

@@ -28,6 +28,7 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod predecessor;
+mod prompt_words;
 mod servers;
 mod storage;
 mod target;
