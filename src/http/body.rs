@@ -84,7 +84,7 @@ fn not_json(text: &str, error: &serde_json::Error) -> Issue {
 /// Where the reader stopped: it counts lines from 1, and the bytes of a line that it took.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    (start + column.saturating_sub(1)).min(text.len())
+    (start + column).saturating_sub(1).min(text.len())
 }
 
 /// The way to the value that is being read.
@@ -176,5 +176,114 @@ impl<'de> Visitor<'de> for Strict<'_> {
             self.leave();
         }
         Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refused(bytes: impl AsRef<[u8]>) -> (u16, Value) {
+        let problem = parse(bytes.as_ref()).unwrap_err();
+        let (status, detail) = problem.parts();
+        (status, detail.clone())
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_refused_with_their_offset() {
+        assert_eq!(refused(b"{\"a\":\"\xc3\x28\"}"), (400, json!("the body is not valid UTF-8 at byte 6")));
+        assert_eq!(refused(b"\xff"), (400, json!("the body is not valid UTF-8 at byte 0")));
+        assert_eq!(refused(b"\"\xed\xa0\x80\"").0, 400, "a surrogate");
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_refused_with_its_offset() {
+        let cases = [
+            ("{", 1, "EOF while parsing an object"),
+            ("{\"a\":1,}", 7, "trailing comma"),
+            ("{\n\"a\" 1}", 6, "expected `:`"),
+            ("{} x", 3, "trailing characters"),
+            ("{}{}", 2, "trailing characters"),
+            ("NaN", 0, "expected value"),
+            ("{\"a\":NaN}", 5, "expected value"),
+            ("[Infinity]", 1, "expected value"),
+            ("[1e999]", 5, "number out of range"),
+            ("{'a':1}", 1, "key must be a string"),
+            ("\"\\ud800\"", 7, "unexpected end of hex escape"),
+            ("\"a\nb\"", 2, "control character (\\u0000-\\u001F) found while parsing a string"),
+            ("\u{feff}{}", 0, "expected value"),
+            ("tru", 3, "EOF while parsing a value"),
+            ("// x\n{}", 0, "expected value"),
+        ];
+        for (text, offset, words) in cases {
+            let issue = json!([{
+                "type": "json_invalid", "loc": ["body", offset], "msg": "JSON decode error", "input": {},
+                "ctx": {"error": words},
+            }]);
+            assert_eq!(refused(text), (422, issue), "{text:?}");
+        }
+        let empty = json!([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": null}]);
+        assert_eq!(refused(""), (422, empty));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(parse(format!("{}{}", "[".repeat(127), "]".repeat(127)).as_bytes()).is_ok());
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+            let (status, detail) = refused(deep);
+            assert_eq!((status, &detail[0]["ctx"]["error"]), (422, &json!("recursion limit exceeded")));
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_with_its_place() {
+        let cases = [
+            (r#"{"a":1,"a":1}"#, json!(["body", "a"])),
+            (r#"{"a":1,"\u0061":2}"#, json!(["body", "a"])),
+            (r#"{"p":{"q":[{},{"x":1,"y":{},"x":2}]},"z"}"#, json!(["body", "p", "q", 1, "x"])),
+            (r#"[[],{"":1,"":2}]"#, json!(["body", 1, ""])),
+        ];
+        for (text, place) in cases {
+            let issue = json!([{
+                "type": "duplicate_key", "loc": place, "msg": "The key stands more than once in its object", "input": null,
+            }]);
+            assert_eq!(refused(text), (422, issue), "{text}");
+        }
+        assert!(parse(br#"{"a":{"a":{"b":1}},"b":[{"a":1},{"a":1}]}"#).is_ok());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_json_is_read_as_the_library_reads_it(value in any_json()) {
+            let text = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(parse(text.as_bytes()), Ok(value));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            match parse(&bytes) {
+                Ok(value) => prop_assert_eq!(Some(value), serde_json::from_slice(&bytes).ok()),
+                Err(problem) => prop_assert!([400, 422].contains(&problem.parts().0)),
+            }
+        }
     }
 }

@@ -48,6 +48,13 @@ impl Problem {
     }
 }
 
+#[cfg(test)]
+impl Problem {
+    pub(super) fn parts(&self) -> (u16, &Value) {
+        (self.status, &self.detail)
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Self { status: refusal.status, detail: Value::String(refusal.detail), retry_after: refusal.retry_after }

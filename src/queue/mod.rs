@@ -66,7 +66,7 @@ impl Default for Queue {
 }
 
 /// The facade. Nothing is behind it yet: everything that brings work is refused.
-#[expect(clippy::unused_async, clippy::unused_self, reason = "the queue is not there yet")]
+#[expect(clippy::unused_async, reason = "the queue is not there yet")]
 impl Queue {
     /// Could work be accepted right now?
     ///

@@ -18,6 +18,7 @@ mod support;
 mod agent_life;
 mod architecture;
 mod attach;
+mod bodies;
 mod ending;
 mod files;
 mod http;

@@ -75,6 +75,8 @@ pub(in crate::http) async fn send_keys(
 
 #[cfg(test)]
 mod tests {
+    use AdmissionPolicy::{Always, IfNoPending, ReadyOnly};
+
     use super::*;
     use crate::api::{ChatSession, ExecutionOverride, ModelOverride};
 
@@ -89,7 +91,6 @@ mod tests {
             };
             unfit(&prompt).map(|refusal| refusal.code)
         };
-        use AdmissionPolicy::{Always, IfNoPending, ReadyOnly};
         assert_eq!(code(None, Always, false), None);
         assert_eq!(code(Some(ChatMode::New), ReadyOnly, false), None);
         assert_eq!(code(Some(ChatMode::Auto), Always, true), Some("invalid_chat_session"));
