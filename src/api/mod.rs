@@ -54,6 +54,9 @@ pub const INSTANCE_HEADER: &str = "agents-gateway-instance";
 /// Request header with the caller's name for one piece of work: 1 to 128 visible ASCII characters.
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 
+/// Response header of a refusal with its stable word; the contract's body has place for a sentence only.
+pub const ERROR_CODE_HEADER: &str = "agents-error-code";
+
 /// Request header with the longest wait; [`parse_expires_in`] reads it.
 pub const EXPIRES_IN_HEADER: &str = "agents-expires-in";
 

@@ -1,16 +1,20 @@
 //! What a gateway answered when it did not do what was asked, and what that means for the caller. *Pure.*
 
+use hyper::HeaderMap;
 use serde_json::Value;
 
 use super::wire::NoAnswer;
-use crate::model::{ErrorCode, Failure};
+use crate::{
+    api::ERROR_CODE_HEADER,
+    model::{ErrorCode, Failure},
+};
 
 /// A refusal of the gateway, as its body says it (contract section 4.0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The stable word: `not_ready`, `queue_full`…; what the status stands for where the body names none.
+    /// The stable word: `not_ready`, `queue_full`…; what the status stands for where none is given.
     pub code: String,
     /// One sentence.
     pub detail: String,
@@ -62,11 +66,14 @@ impl CallError {
 }
 
 impl Refusal {
-    /// Reads the body of an answer that is no success. Any body will do.
-    pub(super) fn read(status: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
+    /// Reads an answer that is no success. Any body will do.
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        // The form with a date is never sent.
+        let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok());
         let text = || String::from_utf8_lossy(body).chars().take(400).collect::<String>();
         let detail = serde_json::from_slice::<Value>(body).ok().and_then(|body| body.get("detail").cloned());
-        let mut code = code_of(status).to_owned();
+        let mut code = header(ERROR_CODE_HEADER).unwrap_or(code_of(status)).to_owned();
         let detail = match detail {
             Some(Value::String(text)) => text,
             Some(Value::Array(broken)) => broken.iter().map(broken_rule).collect::<Vec<_>>().join("; "),
@@ -103,7 +110,7 @@ impl Refusal {
     }
 }
 
-/// The word for a refusal whose body has none.
+/// The word for a refusal that comes without one.
 fn code_of(status: u16) -> &'static str {
     match status {
         409 => "conflict",
@@ -186,23 +193,27 @@ fn refused(refusal: &Refusal) -> Failure {
 mod tests {
     use super::*;
 
-    fn failure(status: u16, retry_after: Option<u64>, body: &str) -> Failure {
-        CallError::Refused(Refusal::read(status, retry_after, body.as_bytes())).into()
+    fn failure(status: u16, headers: &[(&'static str, &str)], body: &str) -> Failure {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        CallError::Refused(Refusal::read(status, &headers, body.as_bytes())).into()
     }
 
     #[test]
     fn a_refusal_keeps_its_word_and_its_sentence() {
         let body = r#"{"detail":{"status":"error","action":"submit_prompt","sent":false,
             "admission_policy":"ready_only","error_code":"not_ready","detail":"a turn is active"}}"#;
-        let told = failure(409, None, body);
+        let told = failure(409, &[], body);
         assert_eq!(
             (told.code, told.message.as_str()),
             (ErrorCode::Refused, "the gateway refused (not_ready): a turn is active")
         );
         assert!(told.hint.contains("without --admission-policy"), "{}", told.hint);
-        let full = failure(429, Some(7), r#"{"detail":"the queue holds 1000 requests"}"#);
+        let full = failure(429, &[("retry-after", "7")], r#"{"detail":"the queue holds 1000 requests"}"#);
         assert_eq!(full.message, "the gateway refused (queue_full): the queue holds 1000 requests");
         assert!(full.hint.starts_with("try again in 7 s"), "{}", full.hint);
+        let blocked = failure(409, &[("agents-error-code", "blocked_reconciliation")], r#"{"detail":"rows wait"}"#);
+        assert_eq!(blocked.message, "the gateway refused (blocked_reconciliation): rows wait");
+        assert!(blocked.hint.contains("reconcile --keep"), "{}", blocked.hint);
     }
 
     #[test]
@@ -224,7 +235,7 @@ mod tests {
             (503, r#"{"detail":"x"}"#, Refused),
             (507, r#"{"detail":"x"}"#, Refused),
         ] {
-            assert_eq!(failure(status, None, body).code, code, "{status} {body}");
+            assert_eq!(failure(status, &[], body).code, code, "{status} {body}");
         }
     }
 
@@ -232,7 +243,7 @@ mod tests {
     fn broken_rules_are_named_by_their_place() {
         let body = r#"{"detail":[{"type":"x","loc":["body","payload","prompt"],"msg":"must not be blank","input":""},
             {"type":"y","loc":["body",7],"msg":"no"},{"loc":["body"],"msg":"whole"},{}]}"#;
-        let told = failure(422, None, body);
+        let told = failure(422, &[], body);
         assert_eq!(
             told.message,
             "the gateway takes this not: payload.prompt: must not be blank; 7: no; whole; it breaks a rule"

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     answer::{CallError, Refusal},
-    gateway::{Call, Gateway, retry_after, runtime},
+    gateway::{Call, Gateway, runtime},
     sse::{Event, Parser},
     wire::Wire,
 };
@@ -77,7 +77,7 @@ impl Patience {
 
     /// Waits for a moment before something is looked at again.
     pub fn pause(&mut self, span: Duration) -> Waited<()> {
-        self.wait(tokio::time::sleep(span))
+        self.wait(async move { tokio::time::sleep(span).await })
     }
 }
 
@@ -112,25 +112,30 @@ impl Gateway {
             let response = asked
                 .map_err(|_elapsed| call.lost(format!("nothing came within {} s", call.limit.as_secs())))?
                 .map_err(|error| call.lost(error.to_string()))?;
-            let (status, again) = (response.status(), retry_after(response.headers()));
+            let (status, headers) = (response.status(), response.headers().clone());
             if status.is_success() {
                 let body = response.into_body();
                 return Ok(Events { wire, body, parser: Parser::default(), ready: VecDeque::new() });
             }
             let body = wire.read(response, 64 * 1024).await.map_err(|why| call.lost(why))?;
-            Err(CallError::Refused(Refusal::read(status.as_u16(), again, &body)))
+            Err(CallError::Refused(Refusal::read(status.as_u16(), &headers, &body)))
         })
     }
 }
 
 impl Events {
+    /// The place in the journal up to which this stream has brought everything; `None` before it said so.
+    pub fn place(&self) -> Option<u64> {
+        self.parser.last_id()?.parse().ok()
+    }
+
     /// The next event; `None` when the stream has ended or fallen silent, so that it has to be opened again.
     pub fn next(&mut self, patience: &mut Patience) -> Waited<Option<Event>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Waited::For(Some(event));
             }
-            let more = tokio::time::timeout(SILENCE, self.wire.next(&mut self.body));
+            let more = async { tokio::time::timeout(SILENCE, self.wire.next(&mut self.body)).await };
             match patience.wait(more) {
                 Waited::For(Ok(Some(bytes))) => match self.parser.feed(&bytes) {
                     Ok(events) => self.ready.extend(events),

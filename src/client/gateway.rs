@@ -116,12 +116,12 @@ impl Gateway {
     async fn ask(&self, wire: &mut Wire, call: &Call<'_>) -> Result<Bytes, CallError> {
         let request = self.request(wire, call)?;
         let response = wire.send(request).await.map_err(|error| call.lost(error.to_string()))?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = wire.read(response, LARGEST_BODY).await.map_err(|why| call.lost(why))?;
         if status.is_success() {
             Ok(body)
         } else {
-            Err(CallError::Refused(Refusal::read(status.as_u16(), retry_after, &body)))
+            Err(CallError::Refused(Refusal::read(status.as_u16(), &headers, &body)))
         }
     }
 
@@ -147,11 +147,6 @@ impl Gateway {
             })
         })
     }
-}
-
-/// `Retry-After` in seconds; the form with a date is never sent.
-pub(super) fn retry_after(headers: &hyper::HeaderMap) -> Option<u64> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
 /// Moves the bytes of one call, on this thread.

@@ -54,6 +54,11 @@ impl Parser {
         Ok(events)
     }
 
+    /// The last id that was given, with an event or without.
+    pub fn last_id(&self) -> Option<&str> {
+        self.event.id.as_deref()
+    }
+
     /// One whole line; the empty one ends an event.
     fn take(&mut self, line: &[u8]) -> Option<Event> {
         let line = String::from_utf8_lossy(line);
@@ -111,6 +116,8 @@ mod tests {
     #[test]
     fn an_event_without_data_is_none_but_its_id_counts() {
         assert_eq!(parse("id: 3\nevent: receipt\n\ndata: x\n\n", 4), [event(Some("3"), "", "x")]);
+        let mut parser = Parser::default();
+        assert_eq!((parser.feed(b": following\nid: 12\n\n"), parser.last_id()), (Ok(vec![]), Some("12")));
         assert_eq!(parse("data\n\n", 4), [event(None, "", "")], "a field without a colon has an empty value");
         assert_eq!(parse("data: half", 4), []);
         assert_eq!(parse("data: half\n", 4), [], "only an empty line ends an event");

@@ -30,6 +30,7 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod predecessor;
+mod prompt_words;
 mod scripted;
 mod servers;
 mod storage;

@@ -20,12 +20,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same in whole seconds.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let span = duration(text)?;
-    if span.subsec_millis() == 0 { Ok(span) } else { Err("whole seconds are needed here".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +48,5 @@ mod tests {
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-        assert!(seconds("1500ms").is_err());
-        assert_eq!(seconds("2000ms"), Ok(Duration::from_secs(2)));
     }
 }

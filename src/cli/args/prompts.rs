@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 
-use super::{
-    Selectors,
-    duration::{duration, seconds},
-};
+use super::{Selectors, duration::duration};
 use crate::{
-    api::{AdmissionPolicy, RequestFilter},
+    api::{AdmissionPolicy, RequestFilter, parse_expires_in},
     lifecycle::direct::WaitFor,
     model::{RequestId, RequestState},
 };
@@ -57,7 +54,7 @@ pub(in crate::cli) struct GatewayPrompt {
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait", default_value = PROMPT_TIMEOUT)]
     pub(in crate::cli) timeout: Duration,
     /// After this time in the queue it is not typed any more: 30s, 5m, 2h, 1d
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_expires_in)]
     pub(in crate::cli) expires_in: Option<Duration>,
     /// The same key and prompt again are answered as the first time, and not typed twice
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -43,33 +44,49 @@ pub enum Reply {
     /// Events as they are written; then nothing, until the client goes.
     EventsAndSilence(String),
     HangUp,
-    /// Nothing, until the client goes.
-    Silence,
 }
 
 /// Listens where the session's record says that the gateway does. The real gateway is stopped while this lives.
 pub struct StandIn {
     heard: Arc<Mutex<Vec<Heard>>>,
-    pub port: u16,
+    /// The record of the real gateway, which is put back before it goes on.
+    record: (PathBuf, Vec<u8>),
     _real: Stopped,
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        std::fs::write(&self.record.0, &self.record.1).ok();
+    }
 }
 
 impl StandIn {
     /// Takes the place of the agent's gateway.
     pub fn new(world: &World, agent: &Agent, answer: impl Fn(&Heard) -> Reply + Send + Sync + 'static) -> Self {
+        Self::proving(usize::MAX, world, agent, answer)
+    }
+
+    /// As [`StandIn::new`], but after so many connections it proves to be somebody else.
+    pub fn proving(
+        times: usize,
+        world: &World,
+        agent: &Agent,
+        answer: impl Fn(&Heard) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         // tmux wakes a stopped program of its panes, so the real one is in none of them.
         world.agents(&["gateway", "attach", "--background", "--agent-id", &agent.id]).ok();
         let real = Stopped::new(world.gateway_pid());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let record = agent.root.join("gateway/run/current-instance.json");
-        super::edit(&record, |record| record["port"] = json!(port));
+        let path = agent.root.join("gateway/run/current-instance.json");
+        let record = (path.clone(), std::fs::read(&path).unwrap());
+        super::edit(&path, |record| record["port"] = json!(port));
         let proof = agent.file("gateway/run/owner.json")["instance_id"].as_str().unwrap().to_owned();
         let status = agent.file("gateway/state.json");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::new((answer, heard.clone(), proof, status));
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (connection, stream) in listener.incoming().flatten().enumerate() {
                 let shared = shared.clone();
                 std::thread::spawn(move || {
                     let (answer, heard, proof, status) = &*shared;
@@ -81,11 +98,11 @@ impl StandIn {
                             _ => answer(request),
                         }
                     };
-                    serve(stream, proof, answer);
+                    serve(stream, if connection < times { proof } else { "somebody else" }, answer);
                 });
             }
         });
-        Self { heard, port, _real: real }
+        Self { heard, record, _real: real }
     }
 
     /// What was asked of it, without the questions that prove it.
@@ -125,10 +142,6 @@ fn serve(stream: TcpStream, proof: &str, answer: impl Fn(&Heard) -> Reply) {
                 return;
             }
             Reply::HangUp => return,
-            Reply::Silence => {
-                reader.read(&mut [0]).ok();
-                return;
-            }
         }
     }
 }

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::requests;
 use crate::{
-    api::{ChatMode, ChatSession, ControlPrompt, ControlPromptSent, RequestAccepted, RequestCreate},
+    api::{
+        ChatMode, ChatSession, ControlPrompt, ControlPromptSent, EXPIRES_IN_HEADER, IDEMPOTENCY_KEY_HEADER,
+        RequestAccepted, RequestCreate,
+    },
     cli::{
         args::{GatewayPrompt, Policy},
         input, render,
@@ -33,8 +36,8 @@ pub(super) fn run(context: &Context, words: &GatewayPrompt, report: &Reporter) -
         return at_once(&gateway, text, policy, words.new_chat, &key, report);
     }
     let mut patience = words.wait.map(|_| requests::patience(&gateway, Some(words.timeout))).transpose()?;
-    let mut headers = vec![("idempotency-key", key.clone())];
-    headers.extend(words.expires_in.map(|span| ("agents-expires-in", format!("{}s", span.as_secs()))));
+    let mut headers = vec![(IDEMPOTENCY_KEY_HEADER, key.clone())];
+    headers.extend(words.expires_in.map(|span| (EXPIRES_IN_HEADER, format!("{}s", span.as_secs()))));
     let body = json!(RequestCreate::prompt(text));
     let call = Call { headers: &headers, ..Call::post("/v1/requests", &body) };
     let accepted: RequestAccepted = gateway.call(&call).map_err(|error| repeatable(error.into(), &key))?;
@@ -57,7 +60,7 @@ fn at_once(
 ) -> Result<ExitCode, Failure> {
     let chat_session = new_chat.then_some(ChatSession { mode: ChatMode::New, id: None });
     let body = json!(ControlPrompt { chat_session, ..ControlPrompt::new(text, policy.into()) });
-    let headers = [("idempotency-key", key.to_owned())];
+    let headers = [(IDEMPOTENCY_KEY_HEADER, key.to_owned())];
     let call = Call { headers: &headers, limit: TYPING_LIMIT, ..Call::post("/v1/control/prompt", &body) };
     let sent: ControlPromptSent = gateway.call(&call).map_err(|error| repeatable(error.into(), key))?;
     if report.wants_json() {

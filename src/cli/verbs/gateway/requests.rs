@@ -106,19 +106,22 @@ fn show(detail: &RequestDetail) {
     rows.push(("epoch", request.managed_agent_instance_epoch.to_string()));
     rows.extend(request.prompt.as_deref().map(|text| ("prompt", format!("{} ({} bytes)", glance(text), text.len()))));
     render::facts(&rows);
-    detail.receipts.iter().for_each(|receipt| {
-        render::line(&step_words(receipt));
-    });
+    detail.receipts.iter().for_each(|receipt| render::line(&step_line(receipt)));
 }
 
 /// A receipt as a line: when, which, why.
-pub(super) fn step_words(receipt: &ReceiptView) -> String {
-    let reason = match (&receipt.reason, &receipt.detail) {
+pub(super) fn step_line(receipt: &ReceiptView) -> String {
+    format!("{}  {}", receipt.at_utc, step(receipt))
+}
+
+/// Which, and why: `deferred  copy_mode: the pane is in copy mode`.
+pub(super) fn step(receipt: &ReceiptView) -> String {
+    let why = match (&receipt.reason, &receipt.detail) {
         (Some(reason), Some(detail)) => format!("  {reason}: {detail}"),
         (Some(one), None) | (None, Some(one)) => format!("  {one}"),
         (None, None) => String::new(),
     };
-    format!("{}  {}{reason}", receipt.at_utc, receipt.receipt)
+    format!("{}{why}", receipt.receipt)
 }
 
 /// The first line of a text, as far as it fits into a row.

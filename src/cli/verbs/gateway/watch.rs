@@ -35,7 +35,7 @@ pub(super) fn run(
     let Some(id) = id else { return all(&target, gateway, &mut patience, report) };
     let mut tell = |receipt: &ReceiptView| {
         if !report.wants_json() {
-            render::line(&requests::step_words(receipt));
+            render::line(&requests::step_line(receipt));
         }
     };
     let followed = follow::follow(&target, gateway, id, WaitFor::Ended, &mut patience, &mut tell)?;
@@ -57,14 +57,12 @@ fn all(target: &Target, mut gateway: Gateway, patience: &mut Patience, report: &
                 }
                 loop {
                     match events.next(patience) {
-                        Waited::For(Some(event)) => {
-                            let (line, id) = line(&event);
-                            place = id.or(place);
-                            if !render::try_line(&line) {
-                                return Ok(ExitCode::SUCCESS);
-                            }
+                        Waited::For(Some(event)) if !render::try_line(&line(&event)) => return Ok(ExitCode::SUCCESS),
+                        Waited::For(Some(_)) => {}
+                        Waited::For(None) => {
+                            place = events.place().or(place);
+                            break patience.pause(LOOK);
                         }
-                        Waited::For(None) => break patience.pause(LOOK),
                         Waited::TimeOver => break Waited::TimeOver,
                         Waited::Interrupted => break Waited::Interrupted,
                     }
@@ -96,16 +94,12 @@ fn all(target: &Target, mut gateway: Gateway, patience: &mut Patience, report: &
     }
 }
 
-/// An event as a line, and its place in the journal.
-fn line(event: &Event) -> (String, Option<u64>) {
+/// An event as a line: when, of which request, what.
+fn line(event: &Event) -> String {
     let Ok(view) = serde_json::from_str::<EventView>(&event.data) else {
-        return (format!("{} {}", event.kind, event.data), event.id.as_deref().and_then(|id| id.parse().ok()));
+        return format!("{}  {}", event.kind, event.data);
     };
     let request = view.request_id.as_deref().unwrap_or("-");
-    let what = match follow::receipt_of(&view) {
-        Some(receipt) => requests::step_words(&receipt),
-        None => format!("{}  {}", view.at_utc, view.kind),
-    };
-    let (at, what) = what.split_once("  ").unwrap_or(("", &what));
-    (format!("{at}  {request}  {what}"), Some(view.id))
+    let what = follow::receipt_of(&view).map_or(view.kind, |receipt| requests::step(&receipt));
+    format!("{}  {request}  {what}", view.at_utc)
 }
