@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress, SpecialKey},
-    delivery::{Decision, Policy, Prompt, Stage, decide},
+    delivery::{Decision, Policy, Prompt, Stage, decide, survey},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
     os::{clock, lock::Lock, random},
     store::{Admitted, Answer, NewRow},
@@ -279,7 +279,7 @@ impl Worker {
         let begun = Instant::now();
         loop {
             let look = hand.look().await.map_err(|error| failed(&error))?;
-            let (around, reading) = self.read(&look);
+            let (around, reading) = survey(&look, &self.queue.inner.place.tool);
             let quiet = self.quiet.observe(&look, self.age());
             let now = clock::now().epoch_millis() / 1000;
             match decide(prompt, &look, &around, &reading, policy, quiet, now) {
@@ -341,7 +341,7 @@ impl Worker {
     async fn direct_keys(&mut self, direct: DirectKeys) -> Result<ControlInputSent, Refusal> {
         let (hand, agent) = (self.queue.hand(), self.queue.agent());
         let look = hand.look().await.map_err(|error| failed(&error))?;
-        let (_, reading) = self.read(&look);
+        let (_, reading) = survey(&look, &self.queue.inner.place.tool);
         // Keys may answer a dialog or wake a program, so readiness does not count; that they arrive does.
         if let Some(why) = reading.against.filter(|why| why.hard && why.reason != "dialog") {
             return Err(Refusal::new(422, "dispatch_failed", format!("{}: {}", why.reason, why.detail)));

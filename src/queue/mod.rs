@@ -1,8 +1,8 @@
 //! Requests that wait, and what became of each.
 //!
 //! Owns: taking work in (`door`: durable before it is answered), the one slot in which everything is typed (`worker`,
-//! `run`, `direct`), interrupts, which wait for nobody (`interrupts`), following a turn to its end (`turn`), what a
-//! restart finds (`recover`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
+//! `run`, `direct`), interrupts, which wait for nobody (`interrupts`), what a restart
+//! finds (`recover`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
 //! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
 //! leaves undoes nothing. Callers: `gateway` runs the two tasks, `http` uses the [`Queue`].
 
@@ -13,7 +13,6 @@ mod interrupts;
 mod recover;
 mod refusal;
 mod run;
-mod turn;
 mod views;
 mod worker;
 

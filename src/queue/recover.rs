@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{run::Text, turn::Turn, worker::Worker};
+use super::{run::Text, worker::Worker};
 use crate::{
-    delivery::{Prompt, Stage},
+    delivery::{Prompt, Stage, Turn},
     model::{Note, Receipt, RequestKind, RequestState, Route},
     os::clock,
     store::QueuedRow,

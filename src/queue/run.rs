@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Queue, turn::Turn};
+use super::Queue;
 use crate::{
-    delivery::{Delivery, Journal, JournalClosed, Outcome, Prompt, Stage, Start, Timings, deliver},
+    delivery::{Delivery, Journal, JournalClosed, Outcome, Prompt, Stage, Start, Timings, Turn, deliver},
     model::{Note, Receipt, RequestId, RequestKind, RequestState},
     os::{clock, lock::Lock},
     store::StoreError,

@@ -15,15 +15,14 @@ use super::{
     coalesce::{Action, Waiting, coalesce, run_around},
     direct::Job,
     run::{Done, Text},
-    turn::{Step, Turn},
 };
 use crate::{
-    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, decide},
+    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Turn, decide, survey},
     model::{Note, Receipt, RequestId, RequestKind},
-    os::{clock, terminal},
+    os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
     tmux::input::{Hand, HandError, Look},
-    tracker::{self, Around, Quiet, Reading},
+    tracker::{Around, Quiet, Reading},
 };
 
 /// Rows that are looked at together: control intents meet their neighbours among them.
@@ -140,7 +139,7 @@ impl Worker {
             // The watch of the session has not seen it yet; it will tell.
             return Ok(Next::Later(PAUSES.1));
         }
-        let (around, reading) = self.read(&look);
+        let (around, reading) = survey(&look, &self.queue.inner.place.tool);
         let quiet = self.quiet.observe(&look, self.age());
         if quiet.is_zero() {
             self.pause = PAUSES.0;
@@ -155,19 +154,6 @@ impl Worker {
             None if self.turn.is_none() => Ok(until_expiry),
             None => Ok(self.later()),
         }
-    }
-
-    /// The kernel is asked only where its answer can change something.
-    pub(super) fn read(&self, look: &Look) -> (Around, Reading) {
-        let tool = &self.queue.inner.place.tool;
-        let reading = tracker::read(look, &Around::default(), tool);
-        if reading.against.as_ref().is_some_and(|why| why.hard) {
-            return (Around::default(), reading);
-        }
-        let around =
-            Around { modes: terminal::modes(look.now.tty.as_ref()), foreground: terminal::foreground(look.now.pid) };
-        let reading = tracker::read(look, &around, tool);
-        (around, reading)
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that one look told")]

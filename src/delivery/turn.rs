@@ -1,11 +1,11 @@
-//! Following a turn: from Enter to the moment in which the agent is ready again.
+//! Following a turn: from Enter to the moment in which the agent is ready again. Pure but for reading the reply.
 
 use std::time::Duration;
 
 use serde_json::json;
 
+use super::reply::{Reply, Start, cut};
 use crate::{
-    delivery::{Reply, Start, cut},
     model::{Note, Receipt, RequestId},
     tmux::input::{Hand, Look},
     tracker::Reading,
@@ -22,20 +22,20 @@ const LONGEST_REPLY: usize = 256 * 1024;
 
 /// A prompt that was submitted and whose answer is awaited.
 #[derive(Debug, Clone)]
-pub(super) struct Turn {
+pub struct Turn {
     /// The request.
-    pub(super) id: RequestId,
+    pub id: RequestId,
     /// Where its reply begins; unknown after a restart.
-    pub(super) start: Option<Start>,
+    pub start: Option<Start>,
     /// The process that the pane was started with.
-    pub(super) pid: u32,
+    pub pid: u32,
     /// That the agent works was seen.
-    pub(super) started: bool,
+    pub started: bool,
 }
 
 /// What a look means for the turn.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// Nothing new.
     Same,
     /// The agent works.
@@ -48,7 +48,7 @@ pub(super) enum Step {
 
 impl Turn {
     /// Takes in a look.
-    pub(super) fn step(&self, look: &Look, reading: &Reading, quiet: Duration) -> Step {
+    pub fn step(&self, look: &Look, reading: &Reading, quiet: Duration) -> Step {
         if look.now.dead || look.now.pid != self.pid {
             let detail = "the agent ended before it was ready again";
             return Step::Lost(Note::new(Receipt::Indeterminate).because("agent_ended", detail));
@@ -65,7 +65,7 @@ impl Turn {
     }
 
     /// The receipts of its end, with the reply.
-    pub(super) async fn end(&self, hand: &Hand, look: &Look) -> Vec<Note> {
+    pub async fn end(&self, hand: &Hand, look: &Look) -> Vec<Note> {
         let mut notes = Vec::new();
         if !self.started {
             let seen = json!({ "proof": "ready_again" });
