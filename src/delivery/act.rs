@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep};
 use super::{
     keys::Keys,
     prompt::Prompt,
-    proof::{Tail, excerpt, holds, shown},
+    proof::{Tail, excerpt, holds, shown, took},
+    survey::survey,
 };
 use crate::{
     model::{Note, Receipt},
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, PaneNow, Stroke},
+    tracker::Around,
 };
 
 /// How long each proof may take.
@@ -25,9 +27,11 @@ pub struct Timings {
     pub landing: Duration,
     /// How long the composer must stay as it is after Enter until Enter counts as swallowed.
     pub swallowed: Duration,
-    /// From the last Enter until the text must have left the composer.
+    /// From the last Enter until an unchanged composer counts as not having taken it.
     pub leaving: Duration,
-    /// How long the composer must have been another one: a repaint may pass through anything.
+    /// From the last Enter until a changed composer must prove that the text was taken.
+    pub taking: Duration,
+    /// How long a proof must hold: a repaint may pass through anything.
     pub left: Duration,
 }
 
@@ -37,6 +41,7 @@ impl Default for Timings {
             landing: Duration::from_secs(3),
             swallowed: Duration::from_secs(1),
             leaving: Duration::from_secs(2),
+            taking: Duration::from_secs(10),
             left: Duration::from_millis(15),
         }
     }
@@ -64,6 +69,8 @@ pub struct Delivery<'a> {
     pub pid: u32,
     /// Where to begin.
     pub stage: Stage,
+    /// The agent's program as it was recorded.
+    pub tool: &'a str,
 }
 
 /// Receipts cannot be put on record any more: nothing more is done.
@@ -113,10 +120,10 @@ pub async fn deliver(
         Stage::Typed | Stage::Entered => None,
     };
     if matches!(delivery.stage, Stage::Entered) {
-        return act.after_lost_enter().await;
+        return act.leave(None, "unknown").await;
     }
     match act.land_and_enter(before).await? {
-        Ok((look, how)) => act.leave(look, how).await,
+        Ok((look, how)) => act.leave(Some(look), how).await,
         Err(outcome) => Ok(outcome),
     }
 }
@@ -195,7 +202,7 @@ impl<J: Journal> Act<'_, J> {
     async fn land_and_enter(
         &self,
         before: Option<&Look>,
-    ) -> Result<Result<(Look, &'static str), Outcome>, JournalClosed> {
+    ) -> Result<Result<((Look, Around), &'static str), Outcome>, JournalClosed> {
         let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
         let limit = self.timings.landing + Duration::from_secs(more);
         let (mut deadline, mut pace, mut noted) = (Instant::now() + limit, Pace(1), Noted::default());
@@ -221,10 +228,12 @@ impl<J: Journal> Act<'_, J> {
                 continue;
             }
             if let Some(how) = shown(&self.tail, before, &look) {
+                let around = survey(&look, self.delivery.tool);
                 if noted.typed(self.journal, &look, how.name()).await?
                     && let Some(entered) = self.enter(&look).await?
                 {
-                    return Ok(entered.map(|()| (look, how.name())));
+                    let (around, _) = around;
+                    return Ok(entered.map(|()| ((look, around), how.name())));
                 }
                 last = Some(look);
                 Pace(1).wait().await;
@@ -264,21 +273,21 @@ impl<J: Journal> Act<'_, J> {
                 Ok(Acted::Done) => Some(Ok(())),
                 Ok(Acted::Held(now)) if mark == Mark::Entered(now.entered.clone()) => Some(Ok(())),
                 Ok(Acted::Held(now)) if now.typed != self.delivery.id => Some(Err(not_ours(&now))),
-                Ok(Acted::Held(_)) => None,
+                Ok(Acted::Held(_)) | Err(HandError::Failed(_)) => None,
                 Err(HandError::NoAnswer(_)) => {
                     pace.wait().await;
                     continue;
                 }
                 Err(HandError::Gone(why)) => Some(Err(gone(&why))),
-                Err(HandError::Failed(_)) => None,
             };
         }
     }
 
-    /// Waits until the text has left the composer. A swallowed Enter is pressed once more.
-    async fn leave(&self, before: Look, how: &'static str) -> Result<Outcome, JournalClosed> {
+    /// Waits for proof that the text was taken. A swallowed Enter is pressed once more. `before` is the moment before
+    /// Enter; after a crash nobody knows it.
+    async fn leave(&self, before: Option<(Look, Around)>, how: &'static str) -> Result<Outcome, JournalClosed> {
         let mut entered_at = Instant::now();
-        let (mut pace, mut enters, mut left_since, mut noted) = (Pace(1), 1, None, Noted::default());
+        let (mut pace, mut enters, mut proven, mut noted) = (Pace(1), 1, None, Noted::default());
         loop {
             let look = match self.hand.look().await {
                 Ok(look) => look,
@@ -298,55 +307,46 @@ impl<J: Journal> Act<'_, J> {
                 Pace(16).wait().await;
                 continue;
             }
-            if !holds(&before, &look) {
-                let since = *left_since.get_or_insert_with(Instant::now);
+            let (around, _) = survey(&look, self.delivery.tool);
+            if let Some(proof) = took(before.as_ref(), &look, &around) {
+                let (_, since) = *proven.get_or_insert_with(|| (proof, Instant::now()));
                 if since.elapsed() >= self.timings.left {
-                    let seen = json!({ "proof": "left_composer", "landed": how, "enters": enters,
-                        "row_before": excerpt(&before), "row_after": excerpt(&look) });
-                    return Ok(Outcome::Submitted(Box::new(before), seen));
+                    let row_before = before.as_ref().map(|(look, _)| excerpt(look));
+                    let seen = json!({ "proof": proof, "landed": how, "enters": enters,
+                        "row_before": row_before, "row_after": excerpt(&look) });
+                    let look = before.map_or(look, |(before, _)| before);
+                    return Ok(Outcome::Submitted(Box::new(look), seen));
                 }
                 Pace(4).wait().await;
                 continue;
             }
-            left_since = None;
-            let quiet = entered_at.elapsed();
-            if enters == 1 && quiet >= self.timings.swallowed {
+            proven = None;
+            let (waited, held) = (entered_at.elapsed(), self.is_held(before.as_ref(), &look));
+            if held && enters == 1 && waited >= self.timings.swallowed {
                 enters += 1;
                 let again = Mark::Entered(format!("{}.2", self.delivery.id));
                 if let Some(Err(outcome)) = self.press_enter(&look, again).await {
                     return Ok(outcome);
                 }
                 entered_at = Instant::now();
-            } else if enters > 1 && quiet >= self.timings.leaving {
+            } else if waited >= if held { self.timings.leaving } else { self.timings.taking } {
                 let seen = json!({ "row": excerpt(&look), "enters": enters });
-                let detail = "Enter was pressed, and the composer still holds the text".to_owned();
-                return Ok(Outcome::Unproven("unconfirmed", detail, seen));
+                let detail = if held {
+                    "Enter was pressed, and the composer still holds the text"
+                } else {
+                    "Enter was pressed, and nothing shows that the program took the text"
+                };
+                return Ok(Outcome::Unproven("unconfirmed", detail.to_owned(), seen));
             }
             pace.wait().await;
         }
     }
 
-    /// After a crash behind Enter: either the composer still holds the text, or it was submitted.
-    async fn after_lost_enter(&self) -> Result<Outcome, JournalClosed> {
-        loop {
-            match self.hand.look().await {
-                Ok(look) => {
-                    if let Some(outcome) = self.lost(&look.now) {
-                        return Ok(outcome);
-                    }
-                    if unreachable(&look.now).is_some() {
-                        Pace(16).wait().await;
-                        continue;
-                    }
-                    if shown(&self.tail, None, &look).is_some() {
-                        return self.leave(look, "text_at_cursor").await;
-                    }
-                    let seen = json!({ "proof": "mark_and_empty_composer", "row_after": excerpt(&look) });
-                    return Ok(Outcome::Submitted(Box::new(look), seen));
-                }
-                Err(HandError::Gone(why)) => return Ok(gone(&why)),
-                Err(_) => Pace(100).wait().await,
-            }
+    /// Does the composer provably hold our text, as it did before Enter?
+    fn is_held(&self, before: Option<&(Look, Around)>, now: &Look) -> bool {
+        match before {
+            Some((look, _)) => holds(look, now),
+            None => shown(&self.tail, None, now).is_some(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::prompt::Prompt;
 use crate::{
     tmux::input::Look,
-    tracker::{Composer, composer, cursor_text},
+    tracker::{Around, Composer, composer, cursor_text},
 };
 
 /// Characters at the end of a text that must be seen.
@@ -117,6 +117,37 @@ pub(super) fn holds(before_enter: &Look, now: &Look) -> bool {
         && cursor_row(now) == cursor_row(before_enter)
 }
 
+/// What proves that the program took the text when Enter was pressed; `None` while nothing does.
+///
+/// That the cursor moved proves nothing: a program may take an Enter for a line break. `before` is the moment before
+/// Enter, where it is known.
+pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around) -> Option<&'static str> {
+    if before.is_some_and(|(look, _)| holds(look, now)) {
+        return None;
+    }
+    match composer(now, false) {
+        Composer::Empty => return Some("prompt_is_back"),
+        Composer::Continuation => return Some("asks_for_the_rest"),
+        Composer::Draft(_) | Composer::Ambiguous | Composer::Absent => {}
+    }
+    let modes = before.map_or(around.modes, |(_, around)| around.modes);
+    if modes.is_some_and(|modes| modes.canonical) {
+        return Some("terminal_took_the_line");
+    }
+    if !now.now.cursor_shown && before.is_none_or(|(look, _)| look.now.cursor_shown) {
+        return Some("cursor_hidden");
+    }
+    let (look, was) = before.map(|(look, around)| (look, around))?;
+    if was.modes != around.modes {
+        return Some("terminal_modes_changed");
+    }
+    let own = |around: &Around| around.foreground.as_ref().map(|foreground| foreground.is_own);
+    if own(was) != own(around) {
+        return Some("another_program_runs");
+    }
+    (look.now.alternate != now.now.alternate).then_some("other_screen")
+}
+
 /// The cursor's row for the record: short, and without what a terminal would act on.
 pub(super) fn excerpt(look: &Look) -> String {
     let row = cursor_row(look);
@@ -127,7 +158,7 @@ pub(super) fn excerpt(look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tmux::input::PaneNow;
+    use crate::{os::terminal::Modes, tmux::input::PaneNow};
 
     fn screen(rows: &[&str], x: usize, y: usize) -> Look {
         let now = PaneNow { cursor_x: x, cursor_y: y, width: 20, height: rows.len(), ..PaneNow::default() };
@@ -173,5 +204,25 @@ mod tests {
         assert!(holds(&typed, &screen(&["spinner", "❯ hello"], 7, 1)));
         assert!(!holds(&typed, &screen(&["❯ hello", "❯ "], 2, 1)));
         assert!(!holds(&typed, &screen(&["old", "❯ hello", ""], 0, 2)));
+    }
+
+    #[test]
+    fn a_cursor_that_moved_is_no_proof_by_itself() {
+        let modes = |canonical| Around { modes: Some(Modes { canonical, signals: false }), foreground: None };
+        let mut typed = screen(&["❯ hello", ""], 7, 0);
+        typed.now.cursor_shown = true;
+        let mut next = screen(&["❯ hello", ""], 0, 1);
+        next.now.cursor_shown = true;
+        let raw = (typed.clone(), modes(false));
+        assert_eq!(took(Some(&raw), &typed, &modes(false)), None);
+        assert_eq!(took(Some(&raw), &next, &modes(false)), None, "it may be a line break in the composer");
+        assert_eq!(took(Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
+        assert_eq!(took(Some(&(typed.clone(), modes(true))), &next, &modes(true)), Some("terminal_took_the_line"));
+        let mut working = next.clone();
+        working.now.cursor_shown = false;
+        assert_eq!(took(Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
+        let back = screen(&["> hello", "❯ "], 2, 1);
+        assert_eq!(took(Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
+        assert_eq!(took(None, &next, &modes(false)), None);
     }
 }

@@ -12,7 +12,7 @@ pub struct Start {
 
 /// Which rows hold a reply, for `Hand::text`, or why there are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub(super) enum Reply {
     /// From the first to the last of these rows.
     Rows(i64, i64),
     /// It printed nothing.
@@ -29,7 +29,7 @@ impl Start {
 }
 
 /// The rows between the prompt that was submitted and the one that stands at the cursor now.
-pub fn cut(start: Start, end: &Look) -> Reply {
+pub(super) fn cut(start: Start, end: &Look) -> Reply {
     if start.alternate || end.now.alternate {
         return Reply::Unreadable("the program draws on the alternate screen");
     }

@@ -74,7 +74,8 @@ impl Turn {
         let (reply, why) = self.reply(hand, look).await;
         let truncated = reply.as_ref().is_some_and(|reply| reply.len() > LONGEST_REPLY);
         let reply = reply.map(|mut text| {
-            text.truncate(text.floor_char_boundary(LONGEST_REPLY));
+            let end = (0..=LONGEST_REPLY.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or_default());
             text
         });
         let seen = json!({ "proof": "ready_again", "reply": reply, "reply_source": "screen", "exact": false,

@@ -192,7 +192,7 @@ impl<'a> Direct<'a> {
             let look = self.settled(text, options, &told, &mut waits).await?;
             self.hand.take().await.map_err(|error| unreachable(&error))?;
             let stage = Stage::Fresh(Box::new(look));
-            let delivery = Delivery { id: id.as_str(), prompt: text, pid: self.pid, stage };
+            let delivery = Delivery { id: id.as_str(), prompt: text, pid: self.pid, stage, tool: self.tool };
             let outcome = deliver(&self.hand, &Keys::default(), &delivery, &told, Timings::default()).await;
             match outcome.map_err(|closed| Failure::internal(closed.to_string()))? {
                 Outcome::Submitted(before, seen) => {

@@ -348,13 +348,10 @@ impl Worker {
         }
         let payload = json!({ "sequence": direct.sequence, "escape_special_keys": direct.escaped });
         let id = self.queue.register(RequestKind::SendKeys, Route::SendKeys, &payload, direct.key.as_ref()).await?;
-        let _typing = match Lock::try_take(&self.queue.inner.place.lock) {
-            Ok(Some(lock)) => lock,
-            Ok(None) | Err(_) => {
-                let detail = "another program of this kind types into the pane";
-                self.queue.refuse(&id, "other_hand", detail).await;
-                return Err(Refusal::new(409, "not_ready", detail).again_in(1));
-            }
+        let Ok(Some(_typing)) = Lock::try_take(&self.queue.inner.place.lock) else {
+            let detail = "another program of this kind types into the pane";
+            self.queue.refuse(&id, "other_hand", detail).await;
+            return Err(Refusal::new(409, "not_ready", detail).again_in(1));
         };
         let store = &self.queue.inner.store;
         store.begin(&id, clock::now(), vec![Note::new(Receipt::Typing)]).await?;

@@ -70,11 +70,8 @@ impl Queue {
         match self.inner.store.accept(row, LONGEST_QUEUE).await? {
             Admitted::New { waiting, .. } => {
                 self.tell(|activity| activity.depth.waiting = waiting);
-                if kind == RequestKind::Interrupt {
-                    self.inner.urgent.notify_one()
-                } else {
-                    self.inner.work.notify_one()
-                }
+                let waiting_for_it = if kind == RequestKind::Interrupt { &self.inner.urgent } else { &self.inner.work };
+                waiting_for_it.notify_one();
                 Ok(RequestAccepted {
                     request_id: id.to_string(),
                     request_kind: kind,

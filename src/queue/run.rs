@@ -80,7 +80,8 @@ impl Queue {
             return Ok(Done::Waits("tmux_unreachable", error.to_string()));
         }
         self.tell(|activity| activity.running = Some(text.id.clone()));
-        let delivery = Delivery { id: text.id.as_str(), prompt: &text.prompt, pid: text.pid, stage };
+        let tool = self.inner.place.tool.as_str();
+        let delivery = Delivery { id: text.id.as_str(), prompt: &text.prompt, pid: text.pid, stage, tool };
         let record = Record { queue: self, id: &text.id };
         let outcome = deliver(hand, &self.inner.keys, &delivery, &record, Timings::default()).await;
         let done = match outcome {

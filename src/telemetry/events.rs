@@ -42,7 +42,7 @@ impl EventLog {
     /// # Errors
     /// As [`EventLog::append`].
     pub fn append_all(&self, values: &[Value]) -> Result<(), FileError> {
-        let mut text: String = values.iter().map(|value| format!("{value}\n")).collect();
+        let mut text: String = values.iter().flat_map(|value| [value.to_string(), "\n".to_owned()]).collect();
         let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = files::open_append(&self.path)?;
         let meta = file.metadata().map_err(|source| self.error("look at", source))?;

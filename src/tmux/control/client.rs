@@ -416,10 +416,7 @@ impl Router {
             tracing::warn!("tmux answered a command that nobody sent");
             return;
         };
-        let answer = match first.gather(answer) {
-            Some(answer) => answer,
-            None => return,
-        };
+        let Some(answer) = first.gather(answer) else { return };
         let Some(caller) = self.unanswered.pop_front() else { return };
         if caller.answer.send(answer).is_err() {
             tracing::debug!("tmux answered a caller that had given up");
