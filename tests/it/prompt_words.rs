@@ -425,8 +425,7 @@ fn a_wait_ends_with_its_receipt_however_often_the_connection_breaks() {
     let wait = |until: &str, more: &[&str]| {
         let _gateway = StandIn::new(&world, &agent, growing(TURN, STATES));
         let words = [&["gateway", "prompt", "--prompt", "x", until], more].concat();
-        let run = world.agents(&of(&words, &agent));
-        run
+        world.agents(&of(&words, &agent))
     };
     let run = wait("--wait", &["-v"]);
     let notes: Vec<&str> = run.stderr.lines().collect();
