@@ -137,7 +137,7 @@ fn serve(stream: TcpStream, proof: &str, answer: impl Fn(&Heard) -> Reply) {
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
                 stream.write_all(format!("{head}{text}").as_bytes()).ok();
                 if goes_on {
-                    reader.read(&mut [0]).ok();
+                    reader.read_exact(&mut [0]).ok();
                 }
                 return;
             }
