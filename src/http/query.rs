@@ -9,6 +9,9 @@ use super::{
     framing::percent_decoded,
 };
 
+/// The largest number that the store can hold.
+pub(super) const LARGEST_NUMBER: u64 = i64::MAX.unsigned_abs();
+
 /// The parameters of one request.
 #[derive(Debug, Default)]
 pub(super) struct Query {

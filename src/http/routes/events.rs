@@ -18,7 +18,7 @@ use crate::{
         error::Problem,
         events::{Follower, HEARTBEAT, PAGE},
         fields::{Issue, Issues, shown},
-        query::{Query, number},
+        query::{LARGEST_NUMBER, Query, number},
     },
     model::RequestId,
     queue::{Queue, Refusal},
@@ -71,9 +71,9 @@ pub(in crate::http) async fn follow(
 async fn fetch(queue: Queue, after: u64, request: Option<Arc<RequestId>>) -> Option<Vec<EventView>> {
     let page = async {
         let page = queue.events(after, request.as_deref(), PAGE).await?;
-        let follows = page.first().is_some_and(|first| first.id == after + 1);
+        let follows = page.first().is_some_and(|first| first.id == after.saturating_add(1));
         let (oldest, _) = if follows { (0, 0) } else { queue.event_range().await? };
-        Ok::<_, Refusal>((oldest <= after + 1).then_some(page))
+        Ok::<_, Refusal>((oldest <= after.saturating_add(1)).then_some(page))
     };
     page.await.inspect_err(|refusal| tracing::warn!(%refusal, "a stream of events ends")).ok().flatten()
 }
@@ -89,7 +89,7 @@ struct Wish {
 fn wish(query: Option<&str>, headers: &HeaderMap) -> Result<Wish, Problem> {
     let mut issues = Issues::default();
     let query = Query::read(query, &["after", "request_id"], &mut issues);
-    let mut after = query.number("after", &(0..=u64::MAX), &mut issues);
+    let mut after = query.number("after", &(0..=LARGEST_NUMBER), &mut issues);
     if let Some(value) = headers.get(LAST_EVENT_ID) {
         let text = String::from_utf8_lossy(value.as_bytes());
         after = number(&text);

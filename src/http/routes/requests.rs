@@ -15,7 +15,7 @@ use crate::{
         error::Problem,
         fields::Issues,
         headers::{expires_in, key},
-        query::Query,
+        query::{LARGEST_NUMBER, Query},
     },
     model::{RequestId, RequestState},
     queue::NewWork,
@@ -90,7 +90,7 @@ fn filter(query: Option<&str>) -> Result<RequestFilter, Problem> {
         .number("limit", &(1..=u64::from(RequestFilter::LARGEST_LIMIT)), &mut issues)
         .and_then(|limit| u32::try_from(limit).ok())
         .unwrap_or(RequestFilter::default().limit);
-    let before = query.number("before", &(0..=u64::MAX), &mut issues);
+    let before = query.number("before", &(0..=LARGEST_NUMBER), &mut issues);
     issues.settle(Some(RequestFilter { state, limit, before }))
 }
 
