@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{api::StatusDocument, telemetry::DiagnosticLog};
+use crate::{api::StatusDocument, queue::Queue, telemetry::DiagnosticLog};
 
 /// The handles of one gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,4 +15,8 @@ pub struct App {
     pub instance_id: Arc<str>,
     /// The opt-in log of requests.
     pub diagnostics: Arc<DiagnosticLog>,
+    /// Everything that is to be typed, and what became of it.
+    pub queue: Queue,
+    /// Turns true, or loses its sender, when the gateway stops: answers that would last for ever end then.
+    pub stopping: watch::Receiver<bool>,
 }

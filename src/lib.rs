@@ -18,6 +18,12 @@ pub mod store;
 // 4: the only room that runs tmux
 pub mod tmux;
 
+// 7: evidence in, what the agent is doing out
+pub mod tracker;
+
+// 7: one prompt into one agent, with proof
+pub mod delivery;
+
 // what the gateway says about itself
 pub mod telemetry;
 
@@ -28,6 +34,9 @@ pub mod target;
 pub mod client;
 
 pub mod lifecycle;
+
+// prompts on their way into the terminal
+pub mod queue;
 
 // what a request can reach
 pub mod app;

@@ -1,15 +1,20 @@
 //! What crosses HTTP and stands in files: one type per document, with the contract's exact key sets.
 //!
-//! Every type refuses unknown keys and wrong JSON types, as the v1 gateway contract does, and checks
-//! the rules between fields in [`Document::check`]. No I/O here: `session` reads and writes these.
+//! Every document refuses unknown keys and wrong JSON types, as the v1 gateway contract does, and checks
+//! the rules between fields in [`Document::check`]. The bodies of requests are read in `http`, which names every wrong
+//! field at once. No I/O here: `session` reads and writes the documents.
 
 mod attach;
 mod desired;
+mod expiry;
 mod instance;
+mod journal;
+mod keys;
 mod manifest;
 mod ready;
 mod registry;
 mod registry_v2;
+mod request;
 mod status;
 mod surface;
 
@@ -18,11 +23,22 @@ use serde_json::Value;
 
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
+pub use expiry::{BadExpiry, parse_expires_in};
 pub use instance::{CurrentInstance, Owner};
+pub use journal::{
+    EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
+    RequestView,
+};
+pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use request::{
+    AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlInputSent, ControlPrompt, ControlPromptRefused,
+    ControlPromptSent, ExecutionOverride, LARGEST_PROMPT, LARGEST_SEQUENCE, ModelOverride, Reasoning, RequestAccepted,
+    RequestCreate, RequestPayload, SubmitPrompt,
 };
 pub use status::{Admission, Connectivity, Eligibility, Execution, GatewayHealth, Health, Recovery, StatusDocument};
 pub use surface::{Origin, Surface};
@@ -34,6 +50,15 @@ pub const PROTOCOL_VERSION: &str = "v1";
 ///
 /// `/health` may not gain keys, so identity travels beside the body.
 pub const INSTANCE_HEADER: &str = "agents-gateway-instance";
+
+/// Request header with the caller's name for one piece of work: 1 to 128 visible ASCII characters.
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// Response header of a refusal with its stable word; the contract's body has place for a sentence only.
+pub const ERROR_CODE_HEADER: &str = "agents-error-code";
+
+/// Request header with the longest wait; [`parse_expires_in`] reads it.
+pub const EXPIRES_IN_HEADER: &str = "agents-expires-in";
 
 /// A document with rules between its fields.
 pub trait Document: Serialize + DeserializeOwned {

@@ -1,10 +1,16 @@
 //! What can be typed. clap types only; no decisions.
 
+mod duration;
+mod prompts;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::prompts::{
+    DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
+};
 use crate::model::shell_quote;
 
 /// A gateway for every coding agent that runs in tmux
@@ -84,6 +90,10 @@ pub(super) enum Command {
     Show(Selectors),
     /// Show what the agent's terminal is doing
     State(Selectors),
+    /// Type a prompt into the agent; needs no gateway
+    Prompt(DirectPrompt),
+    /// Press the agent's interrupt key; needs no gateway
+    Interrupt(Selectors),
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
@@ -199,6 +209,17 @@ pub(super) enum Gateway {
         #[arg(long, hide = true, value_name = "NAME")]
         ready: Option<String>,
     },
+    /// Send a prompt through the gateway: into its durable queue, or at once
+    Prompt(GatewayPrompt),
+    /// Press the agent's interrupt key; it does not wait behind prompts
+    Interrupt(GatewayInterrupt),
+    /// Type text and keys as they are; no Enter is added
+    SendKeys(SendKeys),
+    /// The requests that the gateway has, and what became of each
+    #[command(subcommand)]
+    Requests(Requests),
+    /// Decide about what waits for an agent that was replaced
+    Reconcile(Reconcile),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -227,20 +248,7 @@ pub(super) struct Listener {
 
 /// The selector of a command as it was typed, with a space in front; empty when none was.
 pub(super) fn selector_words(command: &Command) -> String {
-    let (Command::Show(selectors)
-    | Command::State(selectors)
-    | Command::Stop(selectors)
-    | Command::Relaunch(selectors)
-    | Command::Cleanup { selectors, .. }
-    | Command::Gateway(
-        Gateway::Attach { selectors, .. }
-        | Gateway::Status { selectors, .. }
-        | Gateway::Detach(selectors)
-        | Gateway::Logs { selectors, .. },
-    )) = command
-    else {
-        return String::new();
-    };
+    let Some(selectors) = selectors(command) else { return String::new() };
     let pairs = [
         ("--agent-name", &selectors.agent_name),
         ("--agent-id", &selectors.agent_id),
@@ -248,4 +256,28 @@ pub(super) fn selector_words(command: &Command) -> String {
     ];
     let typed = pairs.iter().find_map(|(flag, value)| value.as_ref().map(|value| (flag, value)));
     typed.map_or_else(String::new, |(flag, value)| format!(" {flag} {}", shell_quote(value)))
+}
+
+fn selectors(command: &Command) -> Option<&Selectors> {
+    match command {
+        Command::Show(selectors)
+        | Command::State(selectors)
+        | Command::Stop(selectors)
+        | Command::Relaunch(selectors)
+        | Command::Interrupt(selectors)
+        | Command::Prompt(DirectPrompt { selectors, .. })
+        | Command::Cleanup { selectors, .. }
+        | Command::Gateway(
+            Gateway::Attach { selectors, .. }
+            | Gateway::Status { selectors, .. }
+            | Gateway::Detach(selectors)
+            | Gateway::Prompt(GatewayPrompt { selectors, .. })
+            | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
+            | Gateway::SendKeys(SendKeys { selectors, .. })
+            | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Logs { selectors, .. },
+        ) => Some(selectors),
+        Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        _ => None,
+    }
 }

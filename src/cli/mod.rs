@@ -1,12 +1,15 @@
 //! Words → command → words.
 //!
-//! Owns the grammar (`args`), what the environment says (`setting`), one file per verb (`verbs`), everything
-//! that is printed (`render` through `stdout`, `report` on stderr) and the exit status. Promises: stdout carries
+//! Owns the grammar (`args`), what the environment says (`setting`) and stdin brings (`input`), one file per verb
+//! (`verbs`), the waiting for a request (`follow`), everything that is printed (`render` through `stdout`, `report`
+//! on stderr) and the exit status. Promises: stdout carries
 //! data and nothing else; with `--json` it is one document; a failure is one `error:` and one `hint:` line; an
 //! answer that could not be written is a failure.
 //! Caller: `main`.
 
 mod args;
+mod follow;
+mod input;
 mod render;
 mod report;
 mod setting;

@@ -1,8 +1,13 @@
 //! What stdout carries: documents, tables and plain facts.
 
+use std::io::{self, IsTerminal};
+
 use serde_json::Value;
 
-use super::{report::printable, stdout};
+use super::{
+    report::{Reporter, printable},
+    stdout,
+};
 use crate::{
     api::{Admission, Connectivity, GatewayHealth, Host, Recovery, StatusDocument},
     lifecycle::Entry,
@@ -77,28 +82,42 @@ pub(super) fn status(status: &StatusDocument, log: &str) {
 
 /// The table of agents.
 pub(super) fn list(entries: &[Entry]) {
-    let rows: Vec<[String; 6]> = entries
-        .iter()
-        .map(|entry| {
-            let record = &entry.record;
-            let session = record.terminal.current_session_name.as_deref().unwrap_or(&record.terminal.last_session_name);
-            [
-                record.agent_name.clone(),
-                entry.agent.to_owned(),
-                entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
-                record.identity.tool.clone(),
-                session.to_owned(),
-                record.agent_id.clone(),
-            ]
-        })
-        .collect();
-    let head = ["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"].map(str::to_owned);
-    let all: Vec<&[String; 6]> = std::iter::once(&head).chain(&rows).collect();
+    let rows = entries.iter().map(|entry| {
+        let record = &entry.record;
+        let session = record.terminal.current_session_name.as_deref().unwrap_or(&record.terminal.last_session_name);
+        [
+            record.agent_name.clone(),
+            entry.agent.to_owned(),
+            entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
+            record.identity.tool.clone(),
+            session.to_owned(),
+            record.agent_id.clone(),
+        ]
+    });
+    table(["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"], rows.collect());
+}
+
+/// Rows below a head, columns aligned.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) {
+    let all: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| all.iter().map(|row| printable(&row[column]).chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    for row in all {
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in &all {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", printable(cell))).collect();
         line(cells.join("  ").trim_end());
+    }
+}
+
+/// What an agent answered: as it is for a program, without escapes for a terminal.
+pub(super) fn reply(reply: Option<&str>, report: &Reporter) {
+    let Some(text) = reply else { return report.note("the turn has ended; what the agent replied is not known") };
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    if io::stdout().is_terminal() {
+        let lines: Vec<String> =
+            text.split('\n').map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t")).collect();
+        raw(format!("{}{end}", lines.join("\n")).as_bytes());
+    } else {
+        raw(format!("{text}{end}").as_bytes());
     }
 }

@@ -78,12 +78,16 @@ impl Reporter {
 
     /// Puts the typed selector behind every command about this session that names none.
     fn addressed(&self, text: &str) -> String {
-        const COMMANDS: [&str; 9] = [
-            "agents gateway attach --restart",
+        const COMMANDS: [&str; 13] = [
             "agents gateway attach",
             "agents gateway status",
             "agents gateway detach",
             "agents gateway logs",
+            "agents gateway prompt",
+            "agents gateway interrupt",
+            "agents gateway requests",
+            "agents gateway reconcile",
+            "agents prompt",
             "agents relaunch",
             "agents stop",
             "agents show",
@@ -92,15 +96,56 @@ impl Reporter {
         if self.selector.is_empty() || text.contains("--agent-") || text.contains("--target-tmux-session") {
             return text.to_owned();
         }
-        COMMANDS.iter().fold(text.to_owned(), |text, command| {
-            text.replace(&format!("`{command}`"), &format!("`{command}{}`", self.selector))
-        })
+        let is_about_it = |piece: &str| {
+            let rest = COMMANDS.iter().find_map(|command| piece.strip_prefix(command));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        // Every second piece stands between backticks.
+        let pieces = text.split('`').enumerate().map(|(at, piece)| match at % 2 {
+            1 if is_about_it(piece) => format!("{piece}{}", self.selector),
+            _ => piece.to_owned(),
+        });
+        pieces.collect::<Vec<_>>().join("`")
     }
 
     fn say(&self, what: &str, code: &str, text: &str) {
         let what = if self.color { format!("\u{1b}[{code}m{what}\u{1b}[0m") } else { what.to_owned() };
         // There is nobody left to hear of a stderr that takes nothing.
         drop(writeln!(io::stderr(), "{what} {}", printable(text)));
+    }
+}
+
+/// What happens while somebody waits: on a terminal one line that is written over with each step, elsewhere notes
+/// for who asked to hear more. It is gone when this is dropped.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    report: &'a Reporter,
+    on_terminal: bool,
+    shown: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(report: &'a Reporter) -> Self {
+        let can_rewrite = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let on_terminal = !report.quiet && !report.json && can_rewrite && io::stderr().is_terminal();
+        Self { report, on_terminal, shown: false }
+    }
+
+    pub(super) fn tell(&mut self, text: &str) {
+        if !self.on_terminal {
+            return self.report.detail(text);
+        }
+        self.shown = true;
+        // The terminal cuts a long line instead of wrapping it: only the last row could be written over.
+        drop(write!(io::stderr(), "\r\u{1b}[?7l{}\u{1b}[K\u{1b}[?7h", printable(text)));
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.shown {
+            drop(write!(io::stderr(), "\r\u{1b}[K"));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
         Admission, AttachContract, Connectivity, Eligibility, Execution, GatewayHealth, Host, PROTOCOL_VERSION,
         Recovery, StatusDocument,
     },
+    queue::Activity,
     session::{SessionRoot, documents},
     store::Depth,
 };
@@ -24,6 +25,22 @@ pub(super) struct Facts {
     pub(super) view: View,
     pub(super) epoch: u64,
     pub(super) depth: Depth,
+    /// A text is being typed.
+    pub(super) running: bool,
+    /// A damaged queue was set aside, and nobody decided yet.
+    pub(super) set_aside: bool,
+    /// The store takes nothing more.
+    pub(super) sick: bool,
+}
+
+impl Facts {
+    /// What the queue says.
+    pub(super) fn take_in(&mut self, activity: &Activity) {
+        self.depth = activity.depth;
+        self.running = activity.running.is_some();
+        self.set_aside = activity.set_aside.is_some();
+        self.sick = activity.sick.is_some();
+    }
 }
 
 /// The board that everybody reads the status from.
@@ -89,10 +106,12 @@ impl Board {
 /// Contract section 1.5, "Derivation when running", with the block only where rows of an earlier agent wait.
 fn compose(facts: &Facts) -> StatusDocument {
     let connected = facts.view.agent.is_some();
-    let (recovery, admission) = match (connected, facts.depth.of_earlier_epochs) {
+    let undecided = facts.set_aside || facts.depth.of_earlier_epochs > 0;
+    let (recovery, admission) = match (connected, undecided) {
         (false, _) => (Recovery::AwaitingRebind, Admission::BlockedUnavailable),
-        (true, 0) => (Recovery::Idle, Admission::Open),
-        (true, _) => (Recovery::ReconciliationRequired, Admission::BlockedReconciliation),
+        (true, true) => (Recovery::ReconciliationRequired, Admission::BlockedReconciliation),
+        (true, false) if facts.sick => (Recovery::Idle, Admission::BlockedUnavailable),
+        (true, false) => (Recovery::Idle, Admission::Open),
     };
     let window = facts.seat.window.as_ref();
     StatusDocument {
@@ -109,7 +128,7 @@ fn compose(facts: &Facts) -> StatusDocument {
             (true, true) => Eligibility::Ready,
             _ => Eligibility::NotReady,
         },
-        active_execution: Execution::Idle,
+        active_execution: if facts.running { Execution::Running } else { Execution::Idle },
         execution_mode: facts.seat.mode,
         queue_depth: facts.depth.waiting,
         gateway_host: Some(facts.host),

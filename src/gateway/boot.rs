@@ -17,7 +17,7 @@ use crate::{
     model::{ErrorCode, Failure, PaneId},
     os::{clock, files, lock::Lock, peer, process, random, rendezvous},
     session::{Registry, SessionRoot, documents, gateway_files},
-    store::{Depth, Store},
+    store::{self, Depth, Opened, Store},
     target::{self, Context, Target},
 };
 
@@ -54,6 +54,8 @@ pub struct Started {
     pub(super) access: Access,
     pub(super) desired: DesiredConfig,
     pub(super) generation: u64,
+    pub(super) set_aside: Option<String>,
+    pub(super) tool: String,
     pub(super) notes: Vec<String>,
 }
 
@@ -69,7 +71,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
     let attach = gateway_files::publish_capability(root, &target.manifest)?;
     let desired: DesiredConfig = documents::load(&root.desired_config())?;
     let now = clock::now();
-    let (store, store_thread) = Store::open(&root.queue(), now)?;
+    let (store, store_thread) = open_store(root).await?;
     let (me, instance_id) = (process::myself(), Uuid::new_v4().to_string());
     let generation = store.claim_run(&instance_id, &me, now, process::is_alive).await?;
     let subject = subject(target, &seat)?;
@@ -98,7 +100,19 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
             started_at_utc: now.iso_seconds(),
         },
     };
-    let facts = Facts { attach, host, port, seat, view, epoch, depth };
+    let set_aside = store.set_aside().await?;
+    let facts = Facts {
+        attach,
+        host,
+        port,
+        seat,
+        view,
+        epoch,
+        depth,
+        running: false,
+        set_aside: set_aside.is_some(),
+        sick: false,
+    };
     Ok(Started {
         lock: Arc::new(lock),
         store,
@@ -111,8 +125,27 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         access: Access { host, port, token, uid: peer::my_uid() },
         desired,
         generation,
+        set_aside,
+        tool: tool_of(target),
         notes,
     })
+}
+
+/// The agent's program as it was recorded.
+fn tool_of(target: &Target) -> String {
+    target.manifest.tool.clone()
+}
+
+/// Opens the queue. A damaged one is set aside; what is to become of it is for the operator to say.
+async fn open_store(root: &SessionRoot) -> Result<(Store, JoinHandle<()>), Failure> {
+    let Opened { store, thread, damage } = store::open_or_set_aside(&root.queue(), clock::now())?;
+    if let Some(damage) = damage {
+        tracing::error!(damage, "the damaged queue was set aside; a fresh one is in its place");
+    }
+    if let Some(file) = store.set_aside().await? {
+        tracing::warn!(file, "an earlier queue lies beside the present one, damaged");
+    }
+    Ok((store, thread))
 }
 
 fn held(root: &SessionRoot) -> Failure {

@@ -14,6 +14,7 @@ mod run;
 mod signals;
 mod tasks;
 mod watch;
+mod work;
 
 pub use boot::{Config, Started};
 pub use run::run;

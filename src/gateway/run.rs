@@ -14,6 +14,7 @@ use super::{
     signals::Signals,
     tasks::Tasks,
     watch::{self as session_watch, Sight, Subject, View},
+    work::{self, Work},
 };
 use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
@@ -24,6 +25,7 @@ use crate::{
     },
     model::{Failure, LEASE},
     os::{clock, lock::Lock, program, rendezvous::Meeting},
+    queue::{AgentNow, Queue},
     store::Store,
     target::{self, Target},
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
@@ -167,9 +169,12 @@ struct Gateway {
     store_thread: std::thread::JoinHandle<()>,
     generation: u64,
     subject: watch::Sender<Subject>,
+    queue: Queue,
+    agent: watch::Sender<AgentNow>,
     sights: mpsc::Receiver<Sight>,
     found: mpsc::Sender<Tampering>,
     tampering: mpsc::Receiver<Tampering>,
+    troubles: mpsc::Receiver<String>,
     notes: Vec<String>,
 }
 
@@ -187,18 +192,28 @@ impl Gateway {
             access,
             desired,
             generation,
+            set_aside,
+            tool,
             notes,
         } = started;
         let logging = desired.desired_diagnostic_logging.clone().unwrap_or(DiagnosticLogging::default());
         let folder = config.root.diagnostic_log();
         let diagnostics = DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging);
+        let mut tasks = Tasks::new();
+        let (found, tampering) = mpsc::channel(16);
+        let (trouble, troubles) = mpsc::channel(1);
+        let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), tool);
+        let control = work.control.clone();
+        let events = EventLog::new(&config.root.events());
+        let (queue, agent) = work.start(&mut tasks, &board, store.clone(), events, trouble);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
+            queue: queue.clone(),
+            stopping: tasks.stopping(),
         };
         let handler = router::handler(app, access);
-        let mut tasks = Tasks::new();
         let http = handler.clone();
         tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), http, Limits::default(), stop));
         if let Some(unix) = unix {
@@ -209,8 +224,7 @@ impl Gateway {
         let subject = watch::Sender::new(subject);
         let (seen, sights) = mpsc::channel(16);
         let watched = subject.subscribe();
-        tasks.start("session watch", |stop| session_watch::watch(watched, seen, stop));
-        let (found, tampering) = mpsc::channel(16);
+        tasks.start("session watch", |stop| session_watch::watch(watched, seen, control, stop));
         let (beating, beaten) = (publisher.clone(), board.clone());
         tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
         Self {
@@ -225,9 +239,12 @@ impl Gateway {
             store_thread,
             generation,
             subject,
+            queue,
+            agent,
             sights,
             found,
             tampering,
+            troubles,
             notes,
         }
     }
@@ -306,6 +323,7 @@ impl Gateway {
                     Tampering::Withdrawn => self.publish_again().await,
                     Tampering::SurfaceChanged => self.follow_surface().await,
                 },
+                Some(why) = self.troubles.recv() => return End::Failed(why),
                 why = self.tasks.unexpected_end() => return End::Failed(why),
             }
         }
@@ -334,7 +352,11 @@ impl Gateway {
         if moved && let Err(failure) = self.publisher.write_files(&facts) {
             tracing::warn!(%failure, "the live record could not be written");
         }
+        let now = work::agent_now(&self.subject.borrow(), &facts);
         self.board.update(|current| *current = facts);
+        if self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now) {
+            self.queue.recount().await;
+        }
     }
 
     async fn renamed(&self, facts: Facts) -> Facts {
@@ -454,7 +476,7 @@ impl Gateway {
         if let Err(error) = self.store.end_run(self.generation, clock::now()).await {
             tracing::warn!(%error, "the end of this run could not be recorded");
         }
-        drop(self.store);
+        drop((self.store, self.queue));
         if self.store_thread.join().is_err() {
             tracing::error!("the store's thread had failed");
         }
@@ -462,6 +484,11 @@ impl Gateway {
         drop(self.lock);
         result
     }
+}
+
+/// This run's name among all hands that ever type into the agent's pane.
+fn hand_of(publisher: &Publisher) -> String {
+    format!("gateway-{}", publisher.owner.instance_id)
 }
 
 async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {

@@ -29,6 +29,11 @@ impl Tasks {
         self.names.insert(handle.id(), name);
     }
 
+    /// Turns true when the tasks are asked to end.
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// Waits until a task ends although nobody asked it to, and says which and how.
     pub(super) async fn unexpected_end(&mut self) -> String {
         match self.set.join_next_with_id().await {

@@ -85,12 +85,13 @@ fn view(subject: &Subject, session_name: String, panes: &[PaneFacts]) -> View {
 pub(super) async fn watch(
     mut subject: watch::Receiver<Subject>,
     sights: mpsc::Sender<Sight>,
+    client: watch::Sender<Option<Control>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = Pause::default();
     loop {
         let now = subject.borrow_and_update().clone();
-        match connected(now.clone(), &mut subject, &sights, &mut pause, stop.clone()).await {
+        match connected(now.clone(), &mut subject, &sights, &client, &mut pause, stop.clone()).await {
             Ended::Again => continue,
             Ended::Stopped => return,
             Ended::Disconnected => {}
@@ -143,6 +144,7 @@ async fn connected(
     subject: Subject,
     subjects: &mut watch::Receiver<Subject>,
     sights: &mpsc::Sender<Sight>,
+    client: &watch::Sender<Option<Control>>,
     pause: &mut Pause,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
@@ -163,6 +165,8 @@ async fn connected(
                 Ok((seen, windows)) => {
                     pause.failures = 0;
                     drop(turn.take());
+                    // Attached: whoever types may use it, too.
+                    client.send_if_modified(|shared| shared.replace(control.clone()).is_none());
                     let is_news = last.as_ref() != Some(&seen);
                     last = Some(seen.clone());
                     if sights.send(Sight::Seen(seen)).await.is_err() {
@@ -193,10 +197,12 @@ async fn connected(
     let ended = tokio::select! {
         ended = conversation => ended,
         closed = &mut driver => {
+            client.send_replace(None);
             tracing::debug!(?closed, "the tmux control client has ended");
             return Ended::Disconnected;
         }
     };
+    client.send_replace(None);
     let _turn = self::turn(&subject.server).await;
     control.close();
     driver.await;

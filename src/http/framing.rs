@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 /// The largest request head, in bytes: request line, header lines and the empty line.
 pub const MAX_HEAD: usize = 16 * 1024;
 
@@ -20,16 +22,16 @@ const MAX_LEADING_EMPTY_LINES: usize = 2;
 const SECRET_PARAMETERS: [&str; 3] = ["token", "access_token", "key"];
 
 /// Why a request was not taken. The connection it came on can carry no further request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status of the answer: 400 to 599.
     pub status: u16,
     /// One sentence fragment for the person who wrote the client.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 /// What may happen to the bytes that wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// So many bytes from the front may be passed on, and now count as passed. Never zero.
     Pass(usize),
@@ -67,13 +69,13 @@ impl Framing {
     /// of a body, so a caller can hold back the next request; it calls again until it hears something else.
     pub fn advance(&mut self, waiting: &[u8]) -> Verdict {
         if waiting.is_empty() {
-            return match self.state {
-                State::Refused(refusal) => Verdict::Refuse(refusal),
+            return match &self.state {
+                State::Refused(refusal) => Verdict::Refuse(refusal.clone()),
                 _ => Verdict::More,
             };
         }
         match &mut self.state {
-            State::Refused(refusal) => Verdict::Refuse(*refusal),
+            State::Refused(refusal) => Verdict::Refuse(refusal.clone()),
             State::Everything => Verdict::Pass(waiting.len()),
             State::Body { left } => {
                 let passed = usize::try_from(*left).map_or(waiting.len(), |left| left.min(waiting.len()));
@@ -91,7 +93,7 @@ impl Framing {
                     Verdict::Pass(passed)
                 }
                 Err(refusal) => {
-                    self.state = State::Refused(refusal);
+                    self.state = State::Refused(refusal.clone());
                     Verdict::Refuse(refusal)
                 }
             },
@@ -221,14 +223,17 @@ impl Head {
         match (self.has_transfer_encoding, self.content_length) {
             (true, Some(_)) => refuse(400, "both Transfer-Encoding and Content-Length"),
             (true, None) => refuse(411, "send a Content-Length"),
-            (false, Some(length)) if length > max_body => refuse(413, "the request body is too large"),
+            (false, Some(length)) if length > max_body => {
+                let reason = format!("the request body has {length} bytes; at most {max_body} are taken").into();
+                Err(Refusal { status: 413, reason })
+            }
             (false, length) => Ok(length.unwrap_or(0)),
         }
     }
 }
 
 fn refuse<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status, reason })
+    Err(Refusal { status, reason: reason.into() })
 }
 
 /// `METHOD SP target SP version`, with exactly one space each.
@@ -291,7 +296,7 @@ fn is_secret_parameter(name: &[u8]) -> bool {
 }
 
 /// The bytes with every `%XX` replaced; a percent sign without two hexadecimal digits stands for itself.
-fn percent_decoded(mut rest: &[u8]) -> impl Iterator<Item = u8> {
+pub(super) fn percent_decoded(mut rest: &[u8]) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
         let (&first, tail) = rest.split_first()?;
         if first == b'%'

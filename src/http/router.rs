@@ -3,11 +3,11 @@
 use std::{future::Future, sync::Arc, time::Instant};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Body,
     http::{HeaderValue, Request, Response, StatusCode, header},
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,13 @@ fn routes(app: App) -> Router {
         .route("/health", get(routes::health::show))
         // for the operator and the operator's programs
         .route("/v1/status", get(routes::status::show))
+        // work for the terminal
+        .route("/v1/requests", get(routes::requests::list).post(routes::requests::create))
+        .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
+        .route("/v1/control/prompt", post(routes::control::prompt))
+        .route("/v1/control/send-keys", post(routes::control::send_keys))
+        .route("/v1/reconcile", post(routes::reconcile::decide))
+        .route("/v1/events", get(routes::events::follow).layer(Extension(routes::events::Seats::default())))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)

@@ -283,7 +283,7 @@ async fn converse<H, F>(
 
 /// Tells a peer that there is no place for it.
 async fn turn_away(stream: Box<dyn Duplex>, limits: Limits, seat: OwnedSemaphorePermit) {
-    let refusal = Refusal { status: 503, reason: "too many connections" };
+    let refusal = Refusal { status: 503, reason: "too many connections".into() };
     if let Err(error) = GuardedIo::refused(stream, limits, refusal, seat).shutdown().await {
         tracing::debug!(%error, "a connection over the limit left before it was told");
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::{
     api::{CurrentInstance, Owner, StatusDocument},
-    client::{self, NoAnswer},
-    model::Failure,
+    client::{self, Gateway, NoAnswer},
+    model::{ErrorCode, Failure},
     os::{lock, process},
     session::{SessionRoot, documents},
+    target::Target,
 };
 
 /// How long a live gateway may take to answer a status question.
@@ -101,6 +102,25 @@ pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str, limit: 
         lock::wait_free(&root.gateway_lock(), PASSING)?;
         left = left.saturating_sub(PASSING);
     }
+}
+
+/// The session's live gateway, for calls. One that is just starting is waited for, so long at most.
+///
+/// # Errors
+/// Not attached, saying what stands there instead; or as [`observe`].
+pub fn reach(target: &Target, starting: Duration) -> Result<Gateway, Failure> {
+    let identity = target.manifest.attach_identity(&target.root.name());
+    let start = "`agents gateway attach` starts one";
+    let replace = "`agents gateway attach --restart` replaces it";
+    let (why, hint) = match observe_settled(&target.root, &identity, starting)? {
+        Live::Answering { instance, owner, .. } => return Ok(Gateway::new(&target.root, &instance, owner.as_ref())),
+        Live::Offline => ("none is attached".to_owned(), start),
+        Live::Dead { .. } => ("it has ended without a goodbye".to_owned(), start),
+        Live::Passing { .. } => ("one is starting or stopping".to_owned(), replace),
+        Live::Unresponsive { why, .. } => (why, replace),
+    };
+    let message = format!("no live gateway answers for agent `{}`: {why}", target.label());
+    Err(Failure::new(ErrorCode::NotAttached, message, hint))
 }
 
 fn look(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {

@@ -8,6 +8,7 @@
 mod attach;
 mod cleanup;
 mod detach;
+pub mod direct;
 mod doctor;
 mod join;
 mod launch;
@@ -26,7 +27,7 @@ pub use doctor::{Check, Severity, examine};
 pub use join::{JoinOptions, join};
 pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};
-pub use live::{Live, observe};
+pub use live::{Live, observe, reach};
 pub use relaunch::relaunch;
 pub use status::{Reading, status};
 pub use stop::{Stopped, stop};

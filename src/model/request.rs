@@ -22,6 +22,16 @@ impl RequestId {
         Self(format!("gwreq-{}-{entropy:08x}", now.compact()))
     }
 
+    /// An id of work that never becomes a row of the contract's queue: `gwctl-…`.
+    pub fn direct(now: Moment, entropy: u32) -> Self {
+        Self(format!("gwctl-{}-{entropy:08x}", now.compact()))
+    }
+
+    /// Does it name a row of the contract's queue?
+    pub fn is_queued(&self) -> bool {
+        !self.0.starts_with("gwctl-")
+    }
+
     /// The id as text: letters, digits and `-` only, at most 64 of them.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -201,9 +201,21 @@ fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Fi
     Ok(())
 }
 
-fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+/// Waits until the names in a file's folder are on disk, as after a rename.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|opened| opened.sync_all()).map_err(|source| io_error("sync", folder, source))
+}
+
+/// Waits until a file's bytes are on disk.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|opened| opened.sync_all()).map_err(|source| io_error("sync", path, source))
 }
 
 /// Creates an empty private file if there is none.
@@ -235,7 +247,7 @@ pub fn open_append(path: &Path) -> Result<File, FileError> {
         .map_err(|source| io_error("open", path, source))
 }
 
-/// Renames a file. Only for log rotation; documents go through [`replace`].
+/// Renames a file. For logs and databases; documents go through [`replace`].
 ///
 /// # Errors
 /// [`FileError`].
@@ -302,6 +314,30 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
 /// Inode of the path itself, `None` if there is nothing. Tells whether a file was replaced.
 pub fn inode(path: &Path) -> Option<u64> {
     fs::symlink_metadata(path).ok().map(|meta| meta.ino())
+}
+
+/// What one look at a path tells without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// The device that holds it.
+    pub device: u64,
+    /// Its inode there. Both together are one file, whatever its name.
+    pub inode: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Glance {
+    /// Is it one file, seen twice?
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// Looks at the path itself; `None` if there is nothing.
+pub fn glance(path: &Path) -> Option<Glance> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    Some(Glance { device: meta.dev(), inode: meta.ino(), bytes: meta.len() })
 }
 
 /// How long ago a file was written; `None` if it is missing, or the clock stepped back since.

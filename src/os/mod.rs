@@ -13,3 +13,4 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod rendezvous;
+pub mod terminal;

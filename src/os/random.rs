@@ -1,6 +1,20 @@
 //! Secrets from the kernel's random source.
 
-use std::{fmt::Write, io};
+use std::{
+    fmt::Write,
+    io,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// A number that this process gives once, counted up from a random one: two processes hardly ever give the same.
+pub fn serial() -> u32 {
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU32::new(uuid::Uuid::new_v4().as_fields().0));
+    next.fetch_add(1, Ordering::Relaxed)
+}
 
 /// 256 random bits in 64 lower-case hex digits.
 ///

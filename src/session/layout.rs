@@ -117,6 +117,8 @@ impl SessionRoot {
         gateway_lock = "gateway" / "gateway.lock";
         /// Kernel lock of a transition (attach, detach, stop, relaunch).
         transition_lock = "gateway" / "transition.lock";
+        /// Kernel lock of one text on its way into the agent's pane.
+        delivery_lock = "gateway" / "delivery.lock";
         /// Logs.
         logs = "gateway" / "logs";
         /// Human log.

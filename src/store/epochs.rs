@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{open::StoreError, thread::Store};
+use super::{error::StoreError, thread::Store};
 use crate::model::{Moment, ProcessIdentity};
 
 /// The agent's process in its pane: what an epoch stands for.
@@ -40,9 +40,9 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let (instance_id, me) = (instance_id.to_owned(), me.clone());
         let claimed = self
-            .call(move |connection| {
-                let change = connection.transaction()?;
-                let last = change
+            .write(move |change| {
+                let sql = change.sql;
+                let last = sql
                     .query_row(
                         "SELECT pid, start_ticks, boot_id FROM agents_gateway_runs \
                          WHERE ended_at_utc IS NULL ORDER BY generation DESC LIMIT 1",
@@ -54,18 +54,16 @@ impl Store {
                     return Ok(Err(other.pid));
                 }
                 // One row per run; a year of daily restarts is a few kilobytes, and old ones tell nothing.
-                change.execute(
+                sql.execute(
                     "DELETE FROM agents_gateway_runs WHERE generation < (SELECT max(generation) FROM agents_gateway_runs) - 50",
                     [],
                 )?;
-                change.execute(
+                sql.execute(
                     "INSERT INTO agents_gateway_runs (instance_id, pid, start_ticks, boot_id, started_at_utc) \
                      VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![instance_id, me.pid, me.start_ticks, me.boot_id, now.iso_seconds()],
                 )?;
-                let generation = change.last_insert_rowid();
-                change.commit()?;
-                Ok(Ok(u64::try_from(generation).unwrap_or_default()))
+                Ok(Ok(u64::try_from(sql.last_insert_rowid()).unwrap_or_default()))
             })
             .await?;
         claimed.map_err(|pid| StoreError::Owned { pid })
@@ -76,8 +74,9 @@ impl Store {
     /// # Errors
     /// SQLite's reason.
     pub async fn end_run(&self, generation: u64, now: Moment) -> Result<(), StoreError> {
-        self.call(move |connection| {
-            connection
+        self.write(move |change| {
+            change
+                .sql
                 .execute(
                     "UPDATE agents_gateway_runs SET ended_at_utc = ?2 WHERE generation = ?1",
                     params![generation, now.iso_seconds()],
@@ -92,9 +91,9 @@ impl Store {
     /// # Errors
     /// SQLite's reason.
     pub async fn epoch_of(&self, agent: AgentProcess, now: Moment) -> Result<u64, StoreError> {
-        self.call(move |connection| {
-            let change = connection.transaction()?;
-            let last = change
+        self.write(move |change| {
+            let sql = change.sql;
+            let last = sql
                 .query_row(
                     "SELECT epoch, pane_id, pane_pid, start_ticks, boot_id FROM agents_epochs ORDER BY epoch DESC LIMIT 1",
                     [],
@@ -108,14 +107,12 @@ impl Store {
             if let Some((epoch, _)) = last.filter(|(_, known)| *known == agent) {
                 return Ok(epoch);
             }
-            change.execute(
+            sql.execute(
                 "INSERT INTO agents_epochs (pane_id, pane_pid, start_ticks, boot_id, first_seen_at_utc) \
                  VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![agent.pane_id, agent.process.pid, agent.process.start_ticks, agent.process.boot_id, now.iso_seconds()],
             )?;
-            let epoch = change.last_insert_rowid();
-            change.commit()?;
-            Ok(u64::try_from(epoch).unwrap_or_default())
+            Ok(u64::try_from(sql.last_insert_rowid()).unwrap_or_default())
         })
         .await
     }
@@ -125,10 +122,8 @@ impl Store {
     /// # Errors
     /// SQLite's reason.
     pub async fn last_epoch(&self) -> Result<u64, StoreError> {
-        self.call(|connection| {
-            connection.query_row("SELECT coalesce(max(epoch), 0) FROM agents_epochs", [], |row| row.get(0))
-        })
-        .await
+        self.read(|view| view.sql.query_row("SELECT coalesce(max(epoch), 0) FROM agents_epochs", [], |row| row.get(0)))
+            .await
     }
 
     /// How many rows wait, and how many of them for an earlier agent.
@@ -136,15 +131,7 @@ impl Store {
     /// # Errors
     /// SQLite's reason.
     pub async fn depth(&self, epoch: u64) -> Result<Depth, StoreError> {
-        self.call(move |connection| {
-            connection.query_row(
-                "SELECT count(*), coalesce(sum(managed_agent_instance_epoch < ?1), 0) \
-                 FROM gateway_requests WHERE state IN ('accepted', 'running')",
-                [epoch],
-                |row| Ok(Depth { waiting: row.get(0)?, of_earlier_epochs: row.get(1)? }),
-            )
-        })
-        .await
+        self.read(move |view| Ok(view.tally.depth(epoch))).await
     }
 }
 

@@ -1,15 +1,34 @@
 //! The session's SQLite file: `gateway/queue.sqlite`.
 //!
-//! Owns opening it (pragmas), its schema (the contract's tables, and ours beside them) and the one thread
-//! that talks to it. Promises: what a call reports as done is on disk (`WAL`, `synchronous=FULL`); a file
-//! that is damaged, or written by a newer program, is refused and left as it is. Callers: `lifecycle`
-//! (creating), `gateway` and the domain rooms (everything else).
+//! Owns opening it (pragmas), its schema (the contract's tables, and ours beside them), the one thread that talks to
+//! it, and all SQL: requests, their journal, runs and epochs. Promises: what a call reports as done is on disk (`WAL`,
+//! `synchronous=FULL`), whoever else shares its transaction; a row and the journal entries of its change are on disk
+//! together or not at all; after a sync that failed nothing is reported as done. A file that a newer program wrote is
+//! refused and left as it is; a damaged one is set aside whole. Callers: `lifecycle` (creating), `gateway` and the
+//! domain rooms (everything else).
 
+mod aside;
 mod epochs;
+mod error;
+mod journal;
+mod lists;
+mod migrate;
 mod open;
+mod requests;
+mod retention;
+mod rows;
 mod schema;
+mod settle;
+mod tally;
 mod thread;
+mod writer;
 
+pub use aside::{Opened, open_or_set_aside};
 pub use epochs::{AgentProcess, Depth};
-pub use open::{StoreError, create};
+pub use error::StoreError;
+pub use open::create;
+pub use rows::{
+    Admitted, Answer, CancelOutcome, CoalescePlan, JournalRow, ListFilter, NewRow, QueuedRow, Reconcile, Reconciled,
+    RequestRow, StoredAnswer, Superseded,
+};
 pub use thread::Store;

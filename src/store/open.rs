@@ -1,81 +1,26 @@
 //! Opening the file: pragmas, schema, and the checks before anything is written.
 
-use std::path::{Path, PathBuf};
+use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 
-use super::schema;
-use crate::{
-    model::{ErrorCode, Failure, Moment, shell_quote},
-    os::files,
+use super::{
+    error::{Fault, StoreError},
+    migrate::{self, our_version, table_exists},
+    schema,
 };
+use crate::{model::Moment, os::files};
 
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite said no.
-    #[error("the queue `{}` could not be used: {source}", path.display())]
-    Sql {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
-    /// It is a database, but not this one.
-    #[error("`{}` is not a gateway queue: {why}", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        why: String,
-    },
-    /// Our tables in it are newer than this program.
-    #[error("the queue `{}` has version {found}; this program reads {}", path.display(), schema::OUR_VERSION)]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Version in the file.
-        found: u32,
-    },
-    /// The file could not be made.
-    #[error(transparent)]
-    File(#[from] files::FileError),
-    /// Another gateway of this session still runs.
-    #[error("gateway process {pid} still uses this session's queue, although its lock file was replaced")]
-    Owned {
-        /// The other gateway.
-        pid: u32,
-    },
-    /// The store's thread has ended.
-    #[error("the queue is closed")]
-    Closed,
-}
+/// How long another program's lock is waited for.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        let message = error.to_string();
-        match error {
-            StoreError::Newer { .. } => {
-                Self::new(ErrorCode::Incompatible, message, "use the newer version of this program that wrote it")
-            }
-            StoreError::File(inner) => inner.into(),
-            StoreError::Owned { pid } => Self::new(
-                ErrorCode::AlreadyAttached,
-                message,
-                format!("`agents gateway attach --restart` replaces it; or look at it with `ps -p {pid}`"),
-            ),
-            StoreError::Foreign { path, .. } | StoreError::Sql { path, .. } => Self::new(
-                ErrorCode::Internal,
-                message,
-                format!(
-                    "nothing was changed; set it aside with `mv {} {}`, then attach again",
-                    shell_quote(&path.to_string_lossy()),
-                    shell_quote(&format!("{}.aside", path.display()))
-                ),
-            ),
-            StoreError::Closed => Self::internal(message),
-        }
-    }
+/// How closely to look at a file before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Its tables and versions.
+    Shape,
+    /// And, if the last gateway did not end orderly, every page.
+    Pages,
 }
 
 /// Creates the file with the contract's tables if it is not there, and closes it again.
@@ -83,68 +28,51 @@ impl From<StoreError> for Failure {
 /// # Errors
 /// [`StoreError`].
 pub fn create(path: &Path, now: Moment) -> Result<(), StoreError> {
-    open(path, now).map(drop)
+    open(path, now, Care::Shape, BUSY).map(drop)
 }
 
 /// Opens the file for reading and writing, creating what is missing.
+///
+/// A file that is refused is left as it is, with its write-ahead log.
 #[expect(clippy::disallowed_methods, reason = "this is where the pragmas are set")]
-pub(super) fn open(path: &Path, now: Moment) -> Result<Connection, StoreError> {
-    let sql = |source| StoreError::Sql { path: path.to_owned(), source };
+pub(super) fn open(path: &Path, now: Moment, care: Care, busy: Duration) -> Result<Connection, StoreError> {
+    let sql = |source| Fault::of(source).into_error(path);
     // Made here, so that its mode is 0600 from the start; SQLite gives its side files the same mode.
     files::create_if_missing(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
-    let prepared = prepare(&mut connection, path, now);
-    prepared.map(|()| connection)
-}
-
-fn prepare(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), StoreError> {
-    let sql = |source| StoreError::Sql { path: path.to_owned(), source };
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sql)?;
-    // Looked at before anything is written: a file that is refused stays as it is.
-    check_contract(connection, path)?;
-    check_version(connection, path)?;
+    connection.busy_timeout(busy).map_err(sql)?;
+    leave_as_it_is(&connection, true).map_err(sql)?;
+    check_contract(&connection, path)?;
+    check_version(&connection, path)?;
+    if care == Care::Pages && ended_in_disorder(&connection).map_err(sql)? {
+        check_pages(&connection, path)?;
+    }
     // A small cache and few kept pages: the file holds one session's queue, and the sidecar's memory is budgeted.
+    // Checkpoints are the writer's: SQLite's own would hide that one failed.
     connection
         .execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256; PRAGMA journal_size_limit=1048576;",
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256; \
+             PRAGMA journal_size_limit=1048576; PRAGMA wal_autocheckpoint=0;",
         )
         .map_err(sql)?;
-    if is_current(connection).map_err(sql)? {
-        return Ok(());
-    }
-    let change = connection.transaction().map_err(sql)?;
-    change.execute_batch(schema::CONTRACT).map_err(sql)?;
-    change.execute(schema::NOTIFIER_ROW, [now.iso_seconds()]).map_err(sql)?;
-    change.execute_batch(schema::OURS).map_err(sql)?;
-    change.commit().map_err(sql)
+    migrate::bring_up_to_date(&mut connection, path, now)?;
+    leave_as_it_is(&connection, false).map_err(sql)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
-fn table_exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
-    connection
-        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |_| Ok(()))
-        .optional()
-        .map(|found| found.is_some())
-}
+/// How many prepared statements are kept: all of this room's, so that none is compiled twice.
+const STATEMENTS: usize = 96;
 
-/// Our tables are there in our version: nothing to write, which spares a sync at every start.
-fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    if !table_exists(connection, "agents_meta")? || !table_exists(connection, "gateway_requests")? {
-        return Ok(false);
-    }
-    Ok(our_version(connection)? == Some(schema::OUR_VERSION))
-}
-
-fn our_version(connection: &Connection) -> rusqlite::Result<Option<u32>> {
-    let text: Option<String> = connection
-        .query_row("SELECT value FROM agents_meta WHERE key = 'schema_version'", [], |row| row.get(0))
-        .optional()?;
-    Ok(text.and_then(|text| text.parse().ok()))
+/// While set, closing does not move the write-ahead log into the file: what is wrong stays as it was found.
+pub(super) fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave).map(drop)
 }
 
 /// A `gateway_requests` that lacks a column is fatal, as the contract says: guessing would lose rows.
 fn check_contract(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |source| StoreError::Sql { path: path.to_owned(), source };
+    let sql = |source| Fault::of(source).into_error(path);
     if !table_exists(connection, "gateway_requests").map_err(sql)? {
         return Ok(());
     }
@@ -161,14 +89,26 @@ fn check_contract(connection: &Connection, path: &Path) -> Result<(), StoreError
 }
 
 fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |source| StoreError::Sql { path: path.to_owned(), source };
-    if !table_exists(connection, "agents_meta").map_err(sql)? {
-        return Ok(());
-    }
-    match our_version(connection).map_err(sql)? {
+    match our_version(connection).map_err(|source| Fault::of(source).into_error(path))? {
         Some(found) if found > schema::OUR_VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
         _ => Ok(()),
     }
+}
+
+/// Is the last run on record without an end?
+fn ended_in_disorder(connection: &Connection) -> rusqlite::Result<bool> {
+    if !table_exists(connection, "agents_gateway_runs")? {
+        return Ok(false);
+    }
+    let last = "SELECT ended_at_utc IS NULL FROM agents_gateway_runs ORDER BY generation DESC LIMIT 1";
+    connection.query_row(last, [], |row| row.get(0)).optional().map(|found| found.unwrap_or(false))
+}
+
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| Fault::of(source).into_error(path))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { path: path.to_owned(), why: found }) }
 }
 
 #[cfg(test)]
@@ -185,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.sqlite");
         create(&path, now()).unwrap();
-        let connection = open(&path, now()).unwrap();
+        let connection = open(&path, now(), Care::Shape, BUSY).unwrap();
         for table in ["gateway_requests", "gateway_mail_notifier", "gateway_notifier_audit"] {
             assert!(table_exists(&connection, table).unwrap(), "{table}");
         }
@@ -204,12 +144,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.sqlite");
         create(&path, now()).unwrap();
-        open(&path, now()).unwrap().execute("UPDATE agents_meta SET value = '9'", []).unwrap();
+        open(&path, now(), Care::Shape, BUSY).unwrap().execute("UPDATE agents_meta SET value = '9'", []).unwrap();
         assert!(matches!(create(&path, now()), Err(StoreError::Newer { found: 9, .. })));
 
         let foreign = folder.path().join("foreign.sqlite");
         create(&foreign, now()).unwrap();
-        open(&foreign, now())
+        open(&foreign, now(), Care::Shape, BUSY)
             .unwrap()
             .execute_batch("DROP TABLE gateway_requests; DROP TABLE agents_meta; CREATE TABLE gateway_requests (x)")
             .unwrap();
@@ -217,7 +157,7 @@ mod tests {
 
         let garbage = folder.path().join("garbage.sqlite");
         files::replace(&garbage, &[7; 4096], files::Durability::Process).unwrap();
-        assert!(matches!(create(&garbage, now()), Err(StoreError::Sql { .. })));
+        assert!(matches!(create(&garbage, now()), Err(StoreError::Corrupt { .. })));
         assert_eq!(files::read(&garbage).unwrap(), vec![7; 4096]);
     }
 }

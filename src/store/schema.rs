@@ -92,6 +92,8 @@ pub(super) const REQUEST_COLUMNS: [&str; 10] = [
 ];
 
 /// Our tables, with their version in `agents_meta`. `user_version` stays 0: it is the contract's.
+///
+/// Every statement leaves what is there as it is, so that the same text brings a file of version 1 up to date.
 pub(super) const OURS: &str = "
 CREATE TABLE IF NOT EXISTS agents_meta (
     key TEXT PRIMARY KEY,
@@ -114,8 +116,45 @@ CREATE TABLE IF NOT EXISTS agents_epochs (
     boot_id TEXT NOT NULL,
     first_seen_at_utc TEXT NOT NULL
 );
-INSERT OR IGNORE INTO agents_meta (key, value) VALUES ('schema_version', '1');
+CREATE TABLE IF NOT EXISTS agents_requests (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT NOT NULL UNIQUE,
+    route TEXT NOT NULL,
+    request_kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    receipt TEXT NOT NULL,
+    accepted_at_utc TEXT NOT NULL,
+    expires_at_utc TEXT,
+    idempotency_key TEXT,
+    body_digest BLOB,
+    answer_status INTEGER,
+    answer_body TEXT,
+    payload_json TEXT,
+    started_at_utc TEXT,
+    finished_at_utc TEXT,
+    error_detail TEXT,
+    result_json TEXT
+);
+CREATE INDEX IF NOT EXISTS agents_requests_state ON agents_requests (state);
+CREATE INDEX IF NOT EXISTS agents_requests_expiry ON agents_requests (expires_at_utc)
+    WHERE state = 'accepted' AND expires_at_utc IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS agents_requests_key ON agents_requests (idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS agents_journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT,
+    kind TEXT NOT NULL,
+    data_json TEXT NOT NULL,
+    at_utc TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS agents_journal_request ON agents_journal (request_id);
+CREATE INDEX IF NOT EXISTS agents_waiting ON gateway_requests (state) WHERE state IN ('accepted', 'running');
 ";
 
+/// Notes the version of [`OURS`], as `?1`.
+pub(super) const SET_VERSION: &str =
+    "INSERT INTO agents_meta (key, value) VALUES ('schema_version', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
+
 /// Version of our tables that this program reads and writes.
-pub(super) const OUR_VERSION: u32 = 1;
+pub(super) const OUR_VERSION: u32 = 2;

@@ -1,24 +1,77 @@
-//! The one thread that owns the connection. Everybody else sends it work and waits for the answer.
+//! The handle that everybody holds, and the one thread that owns the connection.
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::open::{self, StoreError};
-use crate::model::Moment;
-
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+use super::{
+    error::{Fault, StoreError},
+    open::{self, BUSY, Care},
+    tally::Tally,
+    writer::Writer,
+};
+use crate::{model::Moment, os::files::FileError};
 
 /// A handle to the store. Cheap to clone; the thread ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
-    path: PathBuf,
+    path: Arc<Path>,
+    health: watch::Receiver<Option<String>>,
+    newest: watch::Receiver<u64>,
+}
+
+/// Work for the store's thread.
+pub(super) enum Job {
+    /// Shares its transaction with the writes before and after it.
+    Write(Box<dyn Write>),
+    /// Sees all writes that were sent before it.
+    Read(Box<dyn Read>),
+}
+
+/// A change, and whoever waits for it. The answer is held back until the change is on disk.
+pub(super) trait Write: Send {
+    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()>;
+    /// `fault` is why it was not kept.
+    fn answer(self: Box<Self>, fault: Option<StoreError>);
+}
+
+/// A question, and whoever waits for the answer.
+pub(super) trait Read: Send {
+    /// Returns what failed, for the store's health; the caller was told.
+    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault>;
+    fn refuse(self: Box<Self>, error: StoreError);
+}
+
+/// What a write job sees: the tables inside its transaction, and the counts beside them.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) sql: &'a Connection,
+    pub(super) tally: &'a mut Tally,
+}
+
+/// What a read job sees: what is on disk.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) sql: &'a Connection,
+    pub(super) tally: &'a Tally,
+}
+
+impl View<'_> {
+    /// One value of `agents_meta`.
+    pub(super) fn meta(&self, key: &str) -> rusqlite::Result<Option<String>> {
+        use rusqlite::OptionalExtension;
+        self.sql
+            .prepare_cached("SELECT value FROM agents_meta WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()
+    }
 }
 
 impl Store {
@@ -28,43 +81,133 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be used; no thread is left behind.
     pub fn open(path: &Path, now: Moment) -> Result<(Self, JoinHandle<()>), StoreError> {
-        let mut connection = open::open(path, now)?;
+        Self::open_with(path, now, Care::Shape, BUSY)
+    }
+
+    pub(super) fn open_with(
+        path: &Path,
+        now: Moment,
+        care: Care,
+        busy: Duration,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let connection = open::open(path, now, care, busy)?;
+        let path: Arc<Path> = path.into();
+        let (health, well) = watch::channel(None);
+        let (newest, known) = watch::channel(0);
+        let mut writer = Writer::new(connection, path.clone(), health, newest)?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             // SQLite needs little stack for these statements, and every sidecar pays for it.
             .stack_size(256 * 1024)
-            .spawn(move || {
-                while let Ok(job) = inbox.recv() {
-                    job(&mut connection);
-                }
-            })
-            .map_err(|source| {
-                StoreError::File(crate::os::files::FileError::Io {
-                    doing: "start the thread for",
-                    path: path.to_owned(),
-                    source,
-                })
-            })?;
-        Ok((Self { jobs, path: path.to_owned() }, thread))
+            .spawn(move || writer.serve(&inbox))
+            .map_err(|source| FileError::Io { doing: "start the thread for", path: PathBuf::from(&*path), source })?;
+        Ok((Self { jobs, path, health: well, newest: known }, thread))
     }
 
-    /// Runs one piece of work on the store's thread.
+    /// `None` while the store is well; why it is not, once it can never be used again. The gateway then has to end and
+    /// start afresh from the file.
+    pub fn health(&self) -> watch::Receiver<Option<String>> {
+        self.health.clone()
+    }
+
+    /// The newest id of the journal; changes after the entries are on disk.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
+    }
+
+    /// Looks whether the file is still the one that was opened, and the store well.
     ///
     /// # Errors
-    /// [`StoreError::Sql`] with SQLite's reason, [`StoreError::Closed`] when the thread has ended.
-    pub(super) async fn call<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// [`StoreError`] that made the store unusable.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(|_| Ok(())).await
+    }
+
+    /// Changes something. Returns when the change is on disk.
+    ///
+    /// The work goes on, and is kept, when the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of this change was then kept. Only after [`StoreError::Sick`] that cannot be known.
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            // A caller that stopped waiting does not need the answer.
-            drop(answer.send(work(connection)));
-        });
-        self.jobs.send(job).map_err(|_closed| StoreError::Closed)?;
-        let result = answered.await.map_err(|_closed| StoreError::Closed)?;
-        result.map_err(|source| StoreError::Sql { path: self.path.clone(), source })
+        let waiting = Waiting { work: Some(work), done: None, answer };
+        self.jobs.send(Job::Write(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
+        answered.await.map_err(|_closed| StoreError::Closed)?
+    }
+
+    /// Asks something.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Read(Box::new(Asking { work, answer }))).map_err(|_closed| StoreError::Closed)?;
+        answered.await.map_err(|_closed| StoreError::Closed)?
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+struct Waiting<T, W> {
+    work: Option<W>,
+    done: Option<T>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> Write for Waiting<T, W>
+where
+    T: Send,
+    W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
+        if let Some(work) = self.work.take() {
+            self.done = Some(work(change)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fault: Option<StoreError>) {
+        let Self { done, answer, .. } = *self;
+        let outcome = fault.map_or_else(|| done.ok_or(StoreError::Closed), Err);
+        // A caller that stopped waiting does not need the answer.
+        drop(answer.send(outcome));
+    }
+}
+
+struct Asking<T, W> {
+    work: W,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> Read for Asking<T, W>
+where
+    T: Send,
+    W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send,
+{
+    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault> {
+        let outcome = (self.work)(view).map_err(Fault::of);
+        let (told, fault) = match outcome {
+            Ok(found) => (Ok(found), None),
+            Err(fault) => (Err(fault.told(path)), Some(fault)),
+        };
+        drop(self.answer.send(told));
+        fault
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        drop(self.answer.send(Err(error)));
     }
 }

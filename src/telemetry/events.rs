@@ -34,8 +34,15 @@ impl EventLog {
     /// # Errors
     /// [`FileError`]. What a failed write left of the line is closed by the next one.
     pub fn append(&self, value: &Value) -> Result<(), FileError> {
-        let mut line = value.to_string();
-        line.push('\n');
+        self.append_all(std::slice::from_ref(value))
+    }
+
+    /// Appends events, one line each with sorted keys, in a single write.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub fn append_all(&self, values: &[Value]) -> Result<(), FileError> {
+        let mut text: String = values.iter().flat_map(|value| [value.to_string(), "\n".to_owned()]).collect();
         let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = files::open_append(&self.path)?;
         let meta = file.metadata().map_err(|source| self.error("look at", source))?;
@@ -43,9 +50,9 @@ impl EventLog {
             return Err(FileError::NotPlain { path: self.path.clone(), what: "a device, pipe or socket" });
         }
         if meta.len() > 0 && self.byte_at(meta.len() - 1)? != b'\n' {
-            line.insert(0, '\n');
+            text.insert(0, '\n');
         }
-        file.write_all(line.as_bytes()).map_err(|source| self.error("write", source))
+        file.write_all(text.as_bytes()).map_err(|source| self.error("write", source))
     }
 
     fn byte_at(&self, offset: u64) -> Result<u8, FileError> {

@@ -5,8 +5,9 @@ use tmux_interface::{
 };
 
 use super::{
+    commands::Commands,
     inspect::{PaneFacts, STEADY_PANE_FORMAT, panes_from_rows},
-    server::{Commands, Server, TmuxError},
+    server::{Server, TmuxError},
 };
 use crate::model::{PaneId, SessionName, TmuxSessionId, WindowId};
 

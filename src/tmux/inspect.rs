@@ -6,7 +6,9 @@
 use tmux_interface::{CapturePane, DisplayMessage, ListPanes, ListSessions, ShowEnvironment};
 
 use super::{
-    server::{Commands, Server, TmuxError},
+    commands::Commands,
+    reader::Reader,
+    server::{Server, TmuxError},
     version::Version,
 };
 use crate::model::{PaneId, TmuxSessionId, WindowId};
@@ -280,71 +282,6 @@ fn read_environment(printed: &[u8]) -> Vec<(String, String)> {
     let pairs: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once('=')).collect();
     let once = |name: &str| pairs.iter().filter(|(other, _)| *other == name).count() == 1;
     pairs.iter().filter(|(name, _)| once(name)).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-/// Reads words separated by one space, and texts with their length in front.
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl Reader<'_> {
-    fn fail(&self, wanted: &str) -> TmuxError {
-        let seen = String::from_utf8_lossy(&self.rest[..self.rest.len().min(60)]).escape_debug().to_string();
-        TmuxError::Unreadable(format!("expected {wanted} at `{seen}`"))
-    }
-
-    fn word(&mut self) -> Result<String, TmuxError> {
-        let end = self.rest.iter().position(|byte| matches!(byte, b' ' | b'\n')).ok_or_else(|| self.fail("a word"))?;
-        let word = String::from_utf8_lossy(&self.rest[..end]).into_owned();
-        self.rest = &self.rest[end..];
-        if self.rest.first() == Some(&b' ') {
-            self.rest = &self.rest[1..];
-        }
-        Ok(word)
-    }
-
-    fn word_is(&mut self, wanted: &str) -> Result<(), TmuxError> {
-        if self.word()? == wanted { Ok(()) } else { Err(self.fail(wanted)) }
-    }
-
-    fn number<T: std::str::FromStr>(&mut self) -> Result<T, TmuxError> {
-        self.word()?.parse().map_err(|_other| self.fail("a number or an id"))
-    }
-
-    /// tmux prints `1` or `on` for yes; `0`, `off` or nothing for no.
-    fn flag(&mut self) -> Result<bool, TmuxError> {
-        Ok(matches!(self.word()?.as_str(), "1" | "on"))
-    }
-
-    fn counted(&mut self) -> Result<String, TmuxError> {
-        let colon = self.rest.iter().position(|byte| *byte == b':').ok_or_else(|| self.fail("a length"))?;
-        let length: usize = std::str::from_utf8(&self.rest[..colon])
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.fail("a length"))?;
-        let text = self.rest.get(colon + 1..colon + 1 + length).ok_or_else(|| self.fail("a text of that length"))?;
-        let text = String::from_utf8_lossy(text).into_owned();
-        self.rest = &self.rest[colon + 1 + length..];
-        Ok(text)
-    }
-
-    /// What stands before the line break, which is taken too.
-    fn rest_of_row(&mut self) -> Result<String, TmuxError> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or_else(|| self.fail("the end of the row"))?;
-        let text = String::from_utf8_lossy(&self.rest[..end]).into_owned();
-        self.rest = &self.rest[end + 1..];
-        Ok(text)
-    }
-
-    fn space(&mut self) -> Result<(), TmuxError> {
-        self.rest = self.rest.strip_prefix(b" ").ok_or_else(|| self.fail("a space"))?;
-        Ok(())
-    }
-
-    fn end_of_row(&mut self) -> Result<(), TmuxError> {
-        self.rest = self.rest.strip_prefix(b"\n").ok_or_else(|| self.fail("the end of the row"))?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

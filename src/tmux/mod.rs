@@ -6,11 +6,16 @@
 //! without anything in between. Callers: `target`, `lifecycle`, `gateway`.
 
 pub mod change;
+mod commands;
 pub mod control;
+pub mod input;
 pub mod inspect;
+mod reader;
+mod run;
 pub mod server;
 pub mod version;
 
+pub use commands::Commands;
 pub use inspect::{PaneFacts, ServerFacts, SessionFacts, SessionTarget};
-pub use server::{Commands, Server, TmuxError};
+pub use server::{Server, TmuxError};
 pub use version::Version;

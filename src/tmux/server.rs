@@ -4,17 +4,13 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Read},
-    os::fd::AsFd,
+    io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tmux_interface::TmuxCommand;
-
-use super::version::Version;
+use super::{commands::Commands, run::finish, version::Version};
 use crate::{
     model::{ErrorCode, Failure},
     os::{files, lock::Lock, program},
@@ -111,55 +107,6 @@ impl From<TmuxError> for Failure {
     }
 }
 
-/// A list of tmux commands that runs as one: tmux does not return to its event loop in between, and stops at
-/// the first that fails.
-#[derive(Debug, Clone, Default)]
-pub struct Commands {
-    words: Vec<String>,
-}
-
-impl Commands {
-    /// An empty list.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Appends one command as built by `tmux_interface`.
-    #[must_use]
-    pub fn then<'a>(self, command: impl Into<TmuxCommand<'a>>) -> Self {
-        self.then_with(command, &[])
-    }
-
-    /// Appends one command followed by words that are passed as they are (a program and its arguments).
-    #[must_use]
-    pub fn then_with<'a>(mut self, command: impl Into<TmuxCommand<'a>>, tail: &[String]) -> Self {
-        if !self.words.is_empty() {
-            self.words.push(";".to_owned());
-        }
-        let command: TmuxCommand<'a> = command.into();
-        let words = command.to_vec().into_iter().map(std::borrow::Cow::into_owned);
-        self.words.extend(words.chain(tail.iter().cloned()).map(keep_semicolon));
-        self
-    }
-
-    /// Is there anything to run?
-    pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
-    }
-
-    fn first(&self) -> String {
-        self.words.first().cloned().unwrap_or_default()
-    }
-}
-
-/// tmux takes a word's final `;` for a separator; escaped, it is part of the word again.
-fn keep_semicolon(word: String) -> String {
-    match word.strip_suffix(';') {
-        Some(rest) => format!("{rest}\\;"),
-        None => word,
-    }
-}
-
 impl Server {
     /// The server behind this socket.
     pub fn at(socket: impl Into<PathBuf>) -> Self {
@@ -223,7 +170,15 @@ impl Server {
     /// # Errors
     /// [`TmuxError`]; the list may have been done up to the command that failed.
     pub fn run(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
-        self.run_within(commands, LIMIT)
+        self.run_within(commands, &[], LIMIT)
+    }
+
+    /// As [`Server::run`], with bytes for a command that reads them (`load-buffer -`).
+    ///
+    /// # Errors
+    /// As [`Server::run`].
+    pub fn run_with_input(&self, commands: &Commands, input: &[u8]) -> Result<Vec<u8>, TmuxError> {
+        self.run_within(commands, input, LIMIT)
     }
 
     /// As [`Server::run`], for a list that makes or ends sessions, windows or panes.
@@ -235,10 +190,10 @@ impl Server {
         self.run(commands)
     }
 
-    fn run_within(&self, commands: &Commands, limit: Duration) -> Result<Vec<u8>, TmuxError> {
+    fn run_within(&self, commands: &Commands, input: &[u8], limit: Duration) -> Result<Vec<u8>, TmuxError> {
         let mut command = self.command();
-        command.args(commands.words.iter().map(OsString::from));
-        let done = finish(command, limit)?.ok_or_else(|| TmuxError::Hung { socket: self.socket.clone() })?;
+        command.args(commands.argv().map(OsString::from));
+        let done = finish(command, input, limit)?.ok_or_else(|| TmuxError::Hung { socket: self.socket.clone() })?;
         if done.status.success() {
             return Ok(done.stdout);
         }
@@ -276,7 +231,7 @@ impl Server {
         let mut pause = Duration::from_millis(10);
         loop {
             // A first start loads the user's configuration, which may run programs.
-            match self.run_within(commands, Duration::from_secs(10)) {
+            match self.run_within(commands, &[], Duration::from_secs(10)) {
                 Err(TmuxError::NoServer { .. }) if Instant::now() < deadline => {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(200));
@@ -294,101 +249,6 @@ impl Server {
 pub fn installed_version() -> Result<Option<Version>, TmuxError> {
     let mut command = Command::new("tmux");
     command.arg("-V");
-    let done = finish(command, LIMIT)?.ok_or_else(|| TmuxError::Hung { socket: PathBuf::new() })?;
+    let done = finish(command, &[], LIMIT)?.ok_or_else(|| TmuxError::Hung { socket: PathBuf::new() })?;
     Ok(Version::parse(&String::from_utf8_lossy(&done.stdout)))
-}
-
-struct Done {
-    status: ExitStatus,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-/// Runs a program to its end and gathers what it wrote; `None` if the limit passed and it was killed.
-#[expect(clippy::disallowed_methods, reason = "measures the time limit")]
-fn finish(mut command: Command, limit: Duration) -> Result<Option<Done>, TmuxError> {
-    let deadline = Instant::now() + limit;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => TmuxError::NotInstalled,
-        _ => TmuxError::Start(error),
-    })?;
-    let gathered = gather(&mut child, deadline).map_err(TmuxError::Start)?;
-    let Some((stdout, stderr)) = gathered else {
-        // The process is ours and unreaped, so the pid cannot be a stranger's.
-        child.kill().map_err(TmuxError::Start)?;
-        child.wait().map_err(TmuxError::Start)?;
-        return Ok(None);
-    };
-    let status = child.wait().map_err(TmuxError::Start)?;
-    Ok(Some(Done { status, stdout, stderr }))
-}
-
-/// Both outputs to their ends; `None` at the deadline.
-#[expect(clippy::disallowed_methods, reason = "measures the time limit")]
-fn gather(child: &mut Child, deadline: Instant) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    while out.is_some() || err.is_some() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let (out_ready, err_ready) = wait_either(out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), &left)?;
-        if out_ready && read_some(out.as_mut(), &mut stdout)? {
-            out = None;
-        }
-        if err_ready && read_some(err.as_mut(), &mut stderr)? {
-            err = None;
-        }
-    }
-    Ok(Some((stdout, stderr)))
-}
-
-fn wait_either(
-    out: Option<std::os::fd::BorrowedFd<'_>>,
-    err: Option<std::os::fd::BorrowedFd<'_>>,
-    limit: &Timespec,
-) -> io::Result<(bool, bool)> {
-    let mut watched: Vec<PollFd<'_>> =
-        [&out, &err].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-    match poll(&mut watched, Some(limit)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut ready = watched.iter().map(|fd| !fd.revents().is_empty());
-    let out_ready = out.is_some() && ready.next().unwrap_or_default();
-    let err_ready = err.is_some() && ready.next().unwrap_or_default();
-    Ok((out_ready, err_ready))
-}
-
-/// Reads once; `true` at the end of the stream.
-fn read_some(source: Option<&mut impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
-    let Some(source) = source else { return Ok(true) };
-    let mut buffer = [0; 8192];
-    let count = match source.read(&mut buffer) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
-        other => other?,
-    };
-    into.extend_from_slice(&buffer[..count]);
-    Ok(count == 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use tmux_interface::{DisplayMessage, KillWindow};
-
-    use super::*;
-
-    #[test]
-    fn commands_are_joined_and_a_final_semicolon_stays_in_its_word() {
-        let list = Commands::new()
-            .then(KillWindow::new().target_window("@1"))
-            .then_with(DisplayMessage::new().print(), &["sh".into(), "-c".into(), "echo hi;".into()]);
-        assert_eq!(list.words, ["kill-window", "-t", "@1", ";", "display-message", "-p", "sh", "-c", "echo hi\\;"]);
-    }
 }

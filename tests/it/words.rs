@@ -91,6 +91,14 @@ fn json_is_one_document_on_failure() {
         (&["gateway", "detach", "--agent-id", "nobody"], 3, "target_not_found"),
         (&["gateway", "logs", "--agent-id", "nobody"], 3, "target_not_found"),
         (&["gateway", "run", "--session-root", "/nowhere"], 3, "target_not_found"),
+        (&["gateway", "prompt", "--prompt", "x", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["gateway", "interrupt", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["gateway", "send-keys", "--sequence", "x", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["gateway", "requests", "list", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["gateway", "reconcile", "--keep", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["prompt", "--prompt", "x", "--agent-id", "nobody"], 3, "target_not_found"),
+        (&["prompt", "--agent-id", "nobody"], 2, "usage"),
+        (&["interrupt", "--agent-id", "nobody"], 3, "target_not_found"),
         (&["gateway", "attach", "--agent-id", "x", "--gateway-port", "0"], 2, "usage"),
         (&["gateway", "attach", "--agent-id", "x", "--gateway-port", "70000"], 2, "usage"),
         (&["gateway", "attach", "--agent-id", "x", "--gateway-port", "abc"], 2, "usage"),
@@ -144,6 +152,8 @@ fn each_exit_status_means_one_thing() {
         "6 not attached",
         "7 tmux",
         "8 refused",
+        "9 unconfirmed",
+        "10 timeout",
         "12 incompatible",
     ] {
         assert!(page.contains(word), "{word} in {page}");
@@ -242,7 +252,13 @@ fn completions_and_man_pages_know_every_command() {
         }
     }
     let written = world.agents(&["man", "some/pages"]).ok();
-    for page in ["agents.1", "agents-launch.1", "agents-gateway.1", "agents-gateway-attach.1"] {
+    for page in [
+        "agents.1",
+        "agents-launch.1",
+        "agents-gateway.1",
+        "agents-gateway-attach.1",
+        "agents-gateway-requests-watch.1",
+    ] {
         assert!(written.contains(page), "{page} in {written}");
         let text = std::fs::read_to_string(world.work().join("some/pages").join(page)).unwrap();
         assert!(text.contains(".TH"), "{page}");

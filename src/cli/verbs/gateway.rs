@@ -1,4 +1,11 @@
-//! `agents gateway attach|status|detach|run|logs`.
+//! `agents gateway attach|status|detach|run`, and the way to the files of the others.
+
+mod interrupt;
+mod prompt;
+mod reconcile;
+mod requests;
+mod send_keys;
+mod watch;
 
 use std::{
     io::{self, IsTerminal},
@@ -34,6 +41,11 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
             let root = SessionRoot::at(setting::absolute(&session_root)?);
             serve(context, root, &listener, ready, report)
         }
+        Gateway::Prompt(words) => prompt::run(context, &words, report),
+        Gateway::Interrupt(words) => interrupt::run(context, &words, report),
+        Gateway::SendKeys(words) => send_keys::run(context, &words, report),
+        Gateway::Requests(words) => requests::run(context, &words, report),
+        Gateway::Reconcile(words) => reconcile::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
     }
 }

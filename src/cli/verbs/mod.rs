@@ -4,11 +4,13 @@ mod cleanup;
 mod demo;
 mod doctor;
 mod gateway;
+mod interrupt;
 mod join;
 mod launch;
 mod list;
 mod logs;
 mod pages;
+mod prompt;
 mod relaunch;
 mod show;
 mod state;
@@ -32,6 +34,8 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::List { all } => Ok(list::run(&context()?, all, report)),
         Command::Show(selectors) => show::run(&context()?, &selectors, report),
         Command::State(selectors) => state::run(&context()?, &selectors, report),
+        Command::Prompt(words) => prompt::run(&context()?, &words, report),
+        Command::Interrupt(selectors) => interrupt::run(&context()?, &selectors, report),
         Command::Stop(selectors) => stop::run(&context()?, &selectors, report),
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),

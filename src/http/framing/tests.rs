@@ -120,7 +120,7 @@ fn the_path_does_not_climb() {
 fn no_token_in_the_url() {
     for bad in ["/?token=a", "/?a=b&access_token=c", "/?key", "/?Token=", "/?%74oken=a", "/?key=a?b"] {
         let (_, refusal) = run([&target(bad)[..]]);
-        assert_eq!(refusal, Some(Refusal { status: 400, reason: "never put a token in the URL" }), "{bad}");
+        assert_eq!(refusal, Some(Refusal { status: 400, reason: "never put a token in the URL".into() }), "{bad}");
     }
     for good in ["/token=a", "/?keys=1", "/?a=token", "/?monkey=1", "/key?"] {
         assert_passes(&target(good));

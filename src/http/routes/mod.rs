@@ -1,4 +1,8 @@
 //! One file per family of routes.
 
+pub(super) mod control;
+pub(super) mod events;
 pub(super) mod health;
+pub(super) mod reconcile;
+pub(super) mod requests;
 pub(super) mod status;

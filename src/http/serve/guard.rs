@@ -201,7 +201,7 @@ impl GuardedIo {
 
     /// The state of parting, begun now if it was not.
     fn begin_parting(&mut self) -> &mut Parting {
-        let last_words = self.refusal.map(answer).unwrap_or_default();
+        let last_words = self.refusal.as_ref().map(answer).unwrap_or_default();
         // A socket closed with unread bytes resets the connection, and the peer may lose what we sent before.
         let hear_out = self.refusal.is_some() || !self.held.is_empty() || self.framing.unchecked().is_some();
         self.parting.get_or_insert_with(|| Parting {
@@ -251,7 +251,7 @@ impl AsyncRead for GuardedIo {
                     ready!(this.poll_head_deadline(cx));
                     this.ended = true;
                     if !this.held.is_empty() {
-                        this.refuse(Refusal { status: 408, reason: "the request head took too long" });
+                        this.refuse(Refusal { status: 408, reason: "the request head took too long".into() });
                     }
                 }
             }
@@ -346,9 +346,9 @@ pub(super) fn detail(reason: &str) -> String {
 }
 
 /// A refusal as a complete HTTP/1.1 response.
-fn answer(refusal: Refusal) -> Vec<u8> {
+fn answer(refusal: &Refusal) -> Vec<u8> {
     let phrase = StatusCode::from_u16(refusal.status).ok().and_then(|status| status.canonical_reason());
-    let body = detail(refusal.reason);
+    let body = detail(&refusal.reason);
     let retry = if refusal.status == 503 { "retry-after: 1\r\n" } else { "" };
     format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\

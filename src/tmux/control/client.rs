@@ -1,7 +1,16 @@
 //! Runs the control client: every caller gets the answer to its own command, and tmux never waits for us.
 #![expect(clippy::disallowed_types, reason = "tmux is the room that starts tmux")]
 
-use std::{collections::VecDeque, io, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,11 +20,12 @@ use tokio::{
 };
 
 use super::{
-    command::one_block,
+    command::{one_block, one_line},
     notice::Notice,
     notices::{Notices, Publisher, queue},
     parser::{Event, Parser},
 };
+use crate::tmux::Commands;
 
 /// How long a caller waits for an answer, unless it says otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -120,11 +130,21 @@ pub struct Driver {
     router: Router,
 }
 
-/// One command on its way, with its line break.
+/// One command, or one list with its fence, on its way; with line breaks.
 #[derive(Debug)]
 struct Request {
-    line: Vec<u8>,
+    lines: Vec<u8>,
+    waiting: Waiting,
+}
+
+/// Who waits for which blocks.
+#[derive(Debug)]
+struct Waiting {
     answer: oneshot::Sender<Answer>,
+    /// For a list: everything up to the block that holds exactly this line belongs to it.
+    fence: Option<Vec<u8>>,
+    printed: Vec<Vec<u8>>,
+    refused: Option<ControlError>,
 }
 
 /// Gives every event to whom it belongs.
@@ -132,7 +152,7 @@ struct Request {
 struct Router {
     /// Who waits, in the order of the commands, which is the order of the answers. Callers that gave up stay
     /// in it, or the next one would get their answer.
-    unanswered: VecDeque<oneshot::Sender<Answer>>,
+    unanswered: VecDeque<Waiting>,
     publisher: Publisher,
     /// tmux has answered the attaching itself.
     attached: bool,
@@ -223,6 +243,19 @@ impl Control {
         answers
     }
 
+    /// Sends a list of commands that tmux carries out without returning to its event loop, whatever number of
+    /// blocks it answers with: `if-shell -F` with what it runs. Gathers what all of them print, in order.
+    ///
+    /// # Errors
+    /// As [`Control::ask`]. [`ControlError::Refused`] means that one of the commands failed: those before it in its
+    /// list were carried out, those after it were not.
+    pub async fn ask_list(&self, commands: &Commands) -> Answer {
+        let deadline = Instant::now() + self.time_limit;
+        let (request, reply) = Request::fenced(&commands.line())?;
+        self.send(vec![request], deadline).await?;
+        receive(reply, deadline).await
+    }
+
     /// Ends the client in an orderly way: no more commands are taken, those that wait for an answer get it if
     /// it comes at once, and [`Driver::run`] returns after at most about a second. May be called repeatedly.
     pub fn close(&self) {
@@ -248,8 +281,21 @@ async fn receive(reply: oneshot::Receiver<Answer>, deadline: Instant) -> Answer 
 impl Request {
     fn new(command: &str) -> Result<(Self, oneshot::Receiver<Answer>), ControlError> {
         one_block(command).map_err(ControlError::Unsendable)?;
+        Ok(Self::with(format!("{command}\n"), None))
+    }
+
+    /// A list, and behind it a command of our own whose answer shows that the list is done.
+    fn fenced(list: &str) -> Result<(Self, oneshot::Receiver<Answer>), ControlError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        one_line(list).map_err(ControlError::Unsendable)?;
+        let fence = format!("agents-fence-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Ok(Self::with(format!("{list}\ndisplay-message -p {fence}\n"), Some(fence.into_bytes())))
+    }
+
+    fn with(lines: String, fence: Option<Vec<u8>>) -> (Self, oneshot::Receiver<Answer>) {
         let (answer, reply) = oneshot::channel();
-        Ok((Self { line: format!("{command}\n").into_bytes(), answer }, reply))
+        let waiting = Waiting { answer, fence, printed: Vec::new(), refused: None };
+        (Self { lines: lines.into_bytes(), waiting }, reply)
     }
 }
 
@@ -320,9 +366,9 @@ impl Driver {
 
     /// Puts commands in line, except those whose callers have given up already.
     fn accept(&mut self, batch: Vec<Request>) {
-        for Request { line, answer } in batch.into_iter().filter(|request| !request.answer.is_closed()) {
-            self.unwritten.extend_from_slice(&line);
-            self.router.unanswered.push_back(answer);
+        for Request { lines, waiting } in batch.into_iter().filter(|request| !request.waiting.answer.is_closed()) {
+            self.unwritten.extend_from_slice(&lines);
+            self.router.unanswered.push_back(waiting);
         }
     }
 }
@@ -366,13 +412,32 @@ impl Router {
     }
 
     fn answer(&mut self, answer: Answer) {
-        let Some(caller) = self.unanswered.pop_front() else {
+        let Some(first) = self.unanswered.front_mut() else {
             tracing::warn!("tmux answered a command that nobody sent");
             return;
         };
-        if caller.send(answer).is_err() {
+        let Some(answer) = first.gather(answer) else { return };
+        let Some(caller) = self.unanswered.pop_front() else { return };
+        if caller.answer.send(answer).is_err() {
             tracing::debug!("tmux answered a caller that had given up");
         }
+    }
+}
+
+impl Waiting {
+    /// Takes one block; returns the whole answer once it is complete.
+    fn gather(&mut self, block: Answer) -> Option<Answer> {
+        let Some(fence) = &self.fence else { return Some(block) };
+        match block {
+            Ok(lines) if lines.len() == 1 && lines[0] == *fence => {
+                let printed = std::mem::take(&mut self.printed);
+                return Some(self.refused.take().map_or(Ok(printed), Err));
+            }
+            Ok(lines) => self.printed.extend(lines),
+            // The first failure is the reason; what was asked to follow it was not carried out.
+            Err(error) => drop(self.refused.get_or_insert(error)),
+        }
+        None
     }
 }
 

@@ -9,9 +9,7 @@ const SEVERAL_BLOCKS: [&str; 3] = ["if-shell", "run-shell", "source-file"];
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
 pub(super) fn one_block(command: &str) -> Result<(), &'static str> {
-    if command.contains(['\n', '\r', '\0']) {
-        return Err("it holds a line break or a NUL, which would cut it in two");
-    }
+    one_line(command)?;
     let name = command.split(' ').next().unwrap_or_default();
     // An empty line detaches the client. Blank lines, comments, `A=b` and `%if` are answered with nothing.
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
@@ -24,6 +22,20 @@ pub(super) fn one_block(command: &str) -> Result<(), &'static str> {
     }
     if has_bare_semicolon(command) {
         return Err("it is a list of commands, each of which answers for itself");
+    }
+    Ok(())
+}
+
+/// Checks that a list stays one line, and is not the empty one that detaches the client.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(super) fn one_line(list: &str) -> Result<(), &'static str> {
+    if list.contains(['\n', '\r', '\0']) {
+        return Err("it holds a line break or a NUL, which would cut it in two");
+    }
+    if !list.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err("it does not begin with the name of a command");
     }
     Ok(())
 }

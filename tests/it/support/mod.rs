@@ -11,6 +11,7 @@ mod run;
 mod script;
 mod seeded;
 mod sse;
+mod stand_in;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
@@ -23,6 +24,7 @@ pub use run::Run;
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
 pub use sse::Event;
+pub use stand_in::{Heard, Reply, StandIn};
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};

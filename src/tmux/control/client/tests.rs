@@ -130,6 +130,40 @@ async fn answers_come_to_the_one_who_asked() {
 }
 
 #[tokio::test]
+async fn a_list_is_answered_as_a_whole_whatever_it_runs() {
+    use tmux_interface::{DisplayMessage, IfShell, PasteBuffer};
+    let server = Server::start();
+    let closed = server
+        .attached(async |control, _notices| {
+            let say = |text: &'static str| Commands::new().then(DisplayMessage::new().print().message(text));
+            let choose = |condition: &'static str, then: &Commands| {
+                Commands::new().then_with(
+                    IfShell::new().not_execute().target_pane("%0").shell_command(condition),
+                    &[then.line(), "display-message -p no ; list-panes -F '#{pane_id}'".to_owned()],
+                )
+            };
+            let lines = |answer: Answer| String::from_utf8(answer.unwrap().join(&b' ')).unwrap();
+            let two = Commands::new()
+                .then(DisplayMessage::new().print().message("a b"))
+                .then(DisplayMessage::new().print().message("c"));
+            let (yes, no, plain) = tokio::join!(
+                async { control.ask_list(&choose("1", &two)).await },
+                async { control.ask_list(&choose("0", &say("yes"))).await },
+                async { control.ask("display-message -p between").await },
+            );
+            assert_eq!((lines(yes), lines(no)), ("a b c".to_owned(), "no %0".to_owned()));
+            assert_eq!(one_line(plain), "between");
+            let failing = Commands::new().then(PasteBuffer::new().buffer_name("none").target_pane("%0"));
+            let refused = control.ask_list(&choose("1", &failing)).await;
+            assert!(matches!(&refused, Err(ControlError::Refused(why)) if why.contains("none")), "{refused:?}");
+            assert_eq!(one_line(control.ask("display-message -p last").await), "last");
+            control.close();
+        })
+        .await;
+    assert!(matches!(&closed, Closed::Exit { reason } if reason.is_empty()), "{closed:?}");
+}
+
+#[tokio::test]
 async fn a_hundred_at_once_are_answered_in_order() {
     let server = Server::start();
     server

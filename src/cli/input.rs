@@ -1,0 +1,98 @@
+//! The only reader of stdin: a prompt, byte for byte.
+
+use std::io::{self, IsTerminal, Read};
+
+use crate::{api::LARGEST_PROMPT, model::Failure};
+
+/// Nobody writes a prompt beyond this; somebody sends the wrong file, or one without end.
+const LARGEST_READ: u64 = 16 * 1024 * 1024;
+
+/// The prompt of `--prompt`, else of stdin to its end without one line break there.
+///
+/// # Errors
+/// Usage: none was given, or it is blank, too long, or no text.
+pub(super) fn prompt(flag: Option<&str>) -> Result<String, Failure> {
+    if let Some(text) = flag {
+        return fitting(text.to_owned());
+    }
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(Failure::usage(
+            "there is no prompt: --prompt is missing, and stdin is a terminal",
+            "give --prompt TEXT, or send the text in: `… < FILE`",
+        ));
+    }
+    let mut bytes = Vec::new();
+    stdin
+        .lock()
+        .take(LARGEST_READ + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::usage(format!("stdin cannot be read: {error}"), "give the text with --prompt"))?;
+    if bytes.len() as u64 > LARGEST_READ {
+        return Err(too_long(&format!("more than {LARGEST_READ}")));
+    }
+    fitting(text(bytes)?)
+}
+
+/// What came in as text, without the line break that ends a file.
+fn text(bytes: Vec<u8>) -> Result<String, Failure> {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::usage(
+            format!("the prompt is not UTF-8: byte {at} (counted from 0) begins no character"),
+            "convert it first, for example with `iconv`; nothing was sent",
+        )
+    })?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+fn fitting(text: String) -> Result<String, Failure> {
+    if text.trim().is_empty() {
+        return Err(Failure::usage("the prompt is empty", "give --prompt TEXT, or send text to stdin"));
+    }
+    if text.len() > LARGEST_PROMPT {
+        return Err(too_long(&text.len().to_string()));
+    }
+    Ok(text)
+}
+
+fn too_long(length: &str) -> Failure {
+    Failure::usage(
+        format!("the prompt has {length} bytes; at most {LARGEST_PROMPT} are taken"),
+        "put it into a file, and let the prompt name the file",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_break_at_the_end_is_not_part_of_the_prompt() {
+        for (bytes, expected) in
+            [("a", "a"), ("a\n", "a"), ("a\n\n", "a\n"), ("a\r\n", "a"), ("a\n ", "a\n "), ("\n", "")]
+        {
+            assert_eq!(text(bytes.into()).unwrap(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named_by_their_place() {
+        let told = text(b"ab\xffcd".to_vec()).unwrap_err();
+        assert!(told.message.contains("byte 2 "), "{told}");
+    }
+
+    #[test]
+    fn a_prompt_is_not_blank_and_not_too_long() {
+        assert!(fitting(" \n\t".to_owned()).is_err());
+        assert!(fitting("x".repeat(LARGEST_PROMPT)).is_ok());
+        let told = fitting("x".repeat(LARGEST_PROMPT + 1)).unwrap_err();
+        assert!(told.message.contains("524289") && told.message.contains("524288"), "{told}");
+    }
+}

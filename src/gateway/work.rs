@@ -1,0 +1,174 @@
+//! The queue inside the gateway: its tasks, what the status document takes from it, and the events it leaves behind.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    board::{Board, Facts},
+    tasks::Tasks,
+    watch::Subject,
+};
+use crate::{
+    queue::{Activity, AgentNow, Interrupts, Place, Queue, Worker},
+    session::SessionRoot,
+    store::{JournalRow, Store, StoreError},
+    telemetry::EventLog,
+    tmux::control::Control,
+};
+
+/// How often the status document follows a busy queue.
+const FOLLOW: Duration = Duration::from_millis(50);
+
+/// Journal entries that are read together.
+const PAGE: usize = 256;
+
+/// The queue with what keeps it running.
+pub(super) struct Work {
+    pub(super) queue: Queue,
+    pub(super) agent: watch::Sender<AgentNow>,
+    pub(super) control: watch::Sender<Option<Control>>,
+    worker: Worker,
+    interrupts: Interrupts,
+}
+
+impl Work {
+    /// Puts the queue together. Nothing runs yet.
+    pub(super) fn new(
+        root: &SessionRoot,
+        store: &Store,
+        subject: &Subject,
+        facts: &Facts,
+        set_aside: Option<String>,
+        owner: String,
+        tool: String,
+    ) -> Self {
+        let (control, clients) = watch::channel(None);
+        let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
+        let (agent, agents) = watch::channel(agent_now(subject, facts));
+        let activity = Activity { depth: facts.depth, set_aside, ..Activity::default() };
+        let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
+        Self { queue, agent, control, worker, interrupts }
+    }
+
+    /// Starts the tasks. `trouble` hears of a store that must not be used any more.
+    pub(super) fn start(
+        self,
+        tasks: &mut Tasks,
+        board: &Arc<Board>,
+        store: Store,
+        events: EventLog,
+        trouble: mpsc::Sender<String>,
+    ) -> (Queue, watch::Sender<AgentNow>) {
+        let Self { queue, agent, control: _, worker, interrupts } = self;
+        tasks.start("worker", |stop| worker.run(stop));
+        tasks.start("interrupts", |stop| interrupts.run(stop));
+        let (activity, followed) = (queue.activity(), board.clone());
+        tasks.start("queue status", |stop| follow(activity, followed, stop));
+        let (sick, watched) = (queue.clone(), store.clone());
+        tasks.start("store health", |stop| health(watched, sick, trouble, stop));
+        tasks.start("event log", |stop| export(store, events, stop));
+        (queue, agent)
+    }
+}
+
+/// The agent as the queue needs to know it.
+pub(super) fn agent_now(subject: &Subject, facts: &Facts) -> AgentNow {
+    AgentNow { pane: subject.agent, process: facts.view.agent.clone(), epoch: facts.epoch }
+}
+
+/// Takes the queue's changes into the status document, a busy queue's not one by one.
+async fn follow(mut activity: watch::Receiver<Activity>, board: Arc<Board>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let now = activity.borrow_and_update().clone();
+        board.update(|facts| facts.take_in(&now));
+        tokio::select! {
+            changed = activity.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOW) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Closes the queue when its store fails. A failed sync ends the gateway: what the file holds is only known after it
+/// was opened anew. A file that was replaced under us is left to the operator.
+async fn health(store: Store, queue: Queue, trouble: mpsc::Sender<String>, mut stop: watch::Receiver<bool>) {
+    let mut health = store.health();
+    let why = tokio::select! {
+        sick = health.wait_for(Option::is_some) => sick.ok().and_then(|why| why.clone()),
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Some(why) = why else { return };
+    tracing::error!(why, "the queue takes nothing more");
+    queue.is_sick(why.clone());
+    if !matches!(store.check().await, Err(StoreError::Replaced { .. })) {
+        // The gateway may be ending already.
+        drop(trouble.send(why).await);
+    }
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Writes `events.jsonl` from the journal: what is on disk, in order, many lines in one write.
+async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>) {
+    let mut newest = store.newest();
+    let mut after = *newest.borrow_and_update();
+    loop {
+        let rows = match store.journal_after(after, None, PAGE).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "the journal could not be read for events.jsonl");
+                drop(stop.wait_for(|stop| *stop).await);
+                return;
+            }
+        };
+        after = rows.last().map_or(after, |row| row.id);
+        let lines: Vec<Value> = rows.iter().filter_map(event).collect();
+        if !lines.is_empty()
+            && let Err(error) = events.append_all(&lines)
+        {
+            tracing::warn!(%error, "events could not be recorded");
+        }
+        if rows.len() == PAGE {
+            continue;
+        }
+        tokio::select! {
+            changed = newest.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// A journal entry in the contract's words (section 1.8); ours that it has no words for keep their own.
+fn event(row: &JournalRow) -> Option<Value> {
+    let id = row.request_id.as_ref().map(ToString::to_string);
+    let mut fields = match &row.data {
+        Value::Object(fields) => fields.clone(),
+        _ => Map::new(),
+    };
+    if row.kind != "receipt" {
+        fields.insert("kind".to_owned(), json!(row.kind));
+        if let Some(id) = id {
+            fields.insert("request_id".to_owned(), json!(id));
+        }
+        return Some(Value::Object(fields));
+    }
+    // Direct work has words of its own.
+    row.request_id.as_ref().filter(|id| id.is_queued())?;
+    let seconds = format!("{}+00:00", row.at_utc.get(..19).unwrap_or_default());
+    let receipt = fields.get("receipt").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let reason = fields.get("reason").and_then(Value::as_str);
+    match (receipt.as_str(), reason) {
+        ("queued", None) => Some(json!({ "kind": "accepted", "request_id": id, "accepted_at_utc": seconds,
+            "request_kind": fields.get("request_kind") })),
+        ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
+            "result_json": { "completed_at_utc": seconds,
+                "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
+        ("refused" | "indeterminate", _) => Some(json!({ "kind": "failed", "request_id": id, "result_json": null,
+            "error_detail": fields.get("detail") })),
+        _ => None,
+    }
+}

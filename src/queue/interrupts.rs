@@ -1,0 +1,109 @@
+//! Interrupts: out of band. They wait for no running request and for no turn.
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{
+    Queue,
+    coalesce::{Action, coalesce, run_around},
+    worker::waiting,
+};
+use crate::{
+    delivery::interrupt,
+    model::{Note, Receipt, RequestId, RequestState},
+    os::{clock, terminal},
+    tmux::input::{Acted, HandError},
+};
+
+/// Rows among which an interrupt is looked for.
+const AT_ONCE: usize = 512;
+
+/// The task that interrupts.
+#[derive(Debug)]
+pub struct Interrupts {
+    queue: Queue,
+}
+
+impl Interrupts {
+    pub(super) fn new(queue: Queue) -> Self {
+        Self { queue }
+    }
+
+    /// Works until it is asked to stop.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        // One may have waited since before this gateway.
+        let mut agent = self.queue.inner.agent.clone();
+        loop {
+            while self.round().await {}
+            tokio::select! {
+                () = self.queue.inner.urgent.notified() => {}
+                _ = agent.changed() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Takes the first interrupt that waits; was there one?
+    async fn round(&self) -> bool {
+        let agent = self.queue.agent();
+        let Some(process) = agent.process else { return false };
+        let rows = match self.queue.inner.store.waiting(AT_ONCE).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "the queue could not be read");
+                return false;
+            }
+        };
+        let all: Vec<_> = rows.iter().map(waiting).collect();
+        let at = all.iter().position(|row| row.action == Some(Action::Interrupt) && row.epoch == agent.epoch);
+        let Some(at) = at else { return false };
+        let left = coalesce(run_around(&all, at));
+        if !left.superseded.is_empty() && !self.queue.coalesce(left).await {
+            return false;
+        }
+        self.press(&all[at].id, process.process.pid).await
+    }
+
+    /// Presses the key, once, and records what came of it; `false` if that cannot be recorded.
+    async fn press(&self, id: &RequestId, pid: u32) -> bool {
+        let (store, hand) = (&self.queue.inner.store, self.queue.hand());
+        let intent = Note::new(Receipt::Typing).seen(json!({ "pane": hand.pane().to_string(), "pane_pid": pid }));
+        match store.begin(id, clock::now(), vec![intent]).await {
+            Ok(true) => {}
+            // Taken back meanwhile.
+            Ok(false) => return true,
+            Err(error) => {
+                tracing::error!(%error, "an interrupt could not be recorded, so it was not sent");
+                return false;
+            }
+        }
+        let modes = match hand.look().await {
+            Ok(look) => terminal::modes(look.now.tty.as_ref()),
+            Err(_) => None,
+        };
+        let pressed = interrupt(&hand, &self.queue.inner.keys, pid, modes, id.as_str()).await;
+        let now = clock::now();
+        let result = json!({ "completed_at_utc": now.iso_seconds(), "request_kind": "interrupt" });
+        let failed = |receipt, reason: &str, detail: String| {
+            let error = format!("{receipt} ({reason}): {detail}");
+            (RequestState::Failed, Some(error), None, Note::new(receipt).because(reason, detail))
+        };
+        let (state, error, result, note) = match pressed {
+            Ok((key, Acted::Done)) => {
+                let note = Note::new(Receipt::Submitted).seen(json!({ "proof": "key_pressed", "key": key }));
+                (RequestState::Completed, None, Some(result), note)
+            }
+            Ok((_, Acted::Held(now))) => {
+                let reason = if now.input_off { "input_off" } else { "agent_ended" };
+                failed(Receipt::Refused, reason, "the pane takes no keys, or runs another process".to_owned())
+            }
+            Err(HandError::NoAnswer(why)) => failed(Receipt::Indeterminate, "unconfirmed", why),
+            Err(HandError::Gone(why)) => failed(Receipt::Indeterminate, "server_lost", why),
+            Err(HandError::Failed(why)) => failed(Receipt::Refused, "tmux_unreachable", why),
+        };
+        let recorded = store.finish(id, state, error, result, vec![note], now).await;
+        self.queue.recount().await;
+        self.queue.inner.work.notify_one();
+        recorded.inspect_err(|error| tracing::error!(%error, "the end of an interrupt could not be recorded")).is_ok()
+    }
+}

@@ -1,0 +1,185 @@
+//! Requests that wait, and what became of each.
+//!
+//! Owns: taking work in (`door`: durable before it is answered), the one slot in which everything is typed (`worker`,
+//! `run`, `direct`), interrupts, which wait for nobody (`interrupts`), what a restart
+//! finds (`recover`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
+//! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
+//! leaves undoes nothing. Callers: `gateway` runs the two tasks, `http` uses the [`Queue`].
+
+pub mod coalesce;
+mod direct;
+mod door;
+mod interrupts;
+mod recover;
+mod refusal;
+mod run;
+mod views;
+mod worker;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, watch};
+
+pub use interrupts::Interrupts;
+pub use refusal::Refusal;
+pub use worker::Worker;
+
+use crate::{
+    delivery::Keys,
+    model::{PaneId, RequestId, RequestKind},
+    store::{AgentProcess, Depth, Store},
+    tmux::{Server, control::Control, input::Hand},
+};
+
+/// Most rows that may wait.
+pub const LONGEST_QUEUE: u64 = 10_000;
+
+/// Work from outside, already checked for shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewWork {
+    /// What is asked for.
+    pub kind: RequestKind,
+    /// As the contract stores it.
+    pub payload: Value,
+    /// Makes a repetition harmless.
+    pub key: Option<Key>,
+    /// How long it may wait.
+    pub expires_in: Option<Duration>,
+}
+
+/// The caller's name for one piece of work, with what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// 1 to 128 visible ASCII characters.
+    pub text: String,
+    /// MD5 over method, path and body: the same key with another digest is refused.
+    pub digest: [u8; 16],
+}
+
+/// The agent as the gateway sees it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentNow {
+    /// Where it stands.
+    pub pane: PaneId,
+    /// Its process; `None` while it is away.
+    pub process: Option<AgentProcess>,
+    /// Counts its lives.
+    pub epoch: u64,
+}
+
+/// What is fixed for the life of a gateway.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The tmux server.
+    pub server: Server,
+    /// The control client, while there is one.
+    pub control: watch::Receiver<Option<Control>>,
+    /// Held while a text is typed, also by those who type without a gateway.
+    pub lock: PathBuf,
+    /// This gateway's name among all hands that ever type here: letters, digits and `-`.
+    pub owner: String,
+    /// The agent's program as it was recorded.
+    pub tool: String,
+}
+
+/// What the status document says about the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// What is being typed.
+    pub running: Option<RequestId>,
+    /// Rows that wait.
+    pub depth: Depth,
+    /// A damaged queue file was put aside under this name, and nobody decided yet.
+    pub set_aside: Option<String>,
+    /// The store takes nothing more; the sentence says why.
+    pub sick: Option<String>,
+}
+
+/// The queue of one session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    place: Place,
+    agent: watch::Receiver<AgentNow>,
+    activity: watch::Sender<Activity>,
+    keys: Keys,
+    /// Something is there for the worker.
+    work: Notify,
+    /// Something is there for the interrupts.
+    urgent: Notify,
+    jobs: mpsc::Sender<direct::Job>,
+    /// A direct prompt that wants to be alone is on its way.
+    alone: AtomicBool,
+}
+
+impl Queue {
+    /// The queue over this store, with its two tasks. Nothing is typed until they run.
+    pub fn new(
+        store: Store,
+        place: Place,
+        agent: watch::Receiver<AgentNow>,
+        activity: Activity,
+    ) -> (Self, Worker, Interrupts) {
+        let (jobs, inbox) = mpsc::channel(64);
+        let inner = Inner {
+            store,
+            place,
+            agent,
+            activity: watch::Sender::new(activity),
+            keys: Keys::default(),
+            work: Notify::new(),
+            urgent: Notify::new(),
+            jobs,
+            alone: AtomicBool::new(false),
+        };
+        let queue = Self { inner: Arc::new(inner) };
+        (queue.clone(), Worker::new(queue.clone(), inbox), Interrupts::new(queue))
+    }
+
+    /// Changes whenever the status document should say something else.
+    pub fn activity(&self) -> watch::Receiver<Activity> {
+        self.inner.activity.subscribe()
+    }
+
+    /// Counts again and tells of it. After every change of a row, and when the agent changed.
+    pub async fn recount(&self) {
+        let epoch = self.inner.agent.borrow().epoch;
+        match self.inner.store.depth(epoch).await {
+            Ok(depth) => self.tell(|activity| activity.depth = depth),
+            Err(error) => tracing::warn!(%error, "the queue could not be counted"),
+        }
+    }
+
+    /// The store is of no use any more.
+    pub fn is_sick(&self, why: String) {
+        self.tell(|activity| activity.sick = Some(why));
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Activity)) {
+        self.inner.activity.send_if_modified(|current| {
+            let before = current.clone();
+            change(current);
+            *current != before
+        });
+    }
+
+    /// A hand for the agent's pane as it is now.
+    fn hand(&self) -> Hand {
+        let (place, pane) = (&self.inner.place, self.inner.agent.borrow().pane);
+        Hand::new(place.server.clone(), Some(place.control.clone()), pane, place.owner.as_str())
+    }
+
+    fn agent(&self) -> AgentNow {
+        self.inner.agent.borrow().clone()
+    }
+}

@@ -1,0 +1,143 @@
+//! One request through one delivery, with every step on record.
+
+use serde_json::{Value, json};
+
+use super::Queue;
+use crate::{
+    delivery::{Delivery, Journal, JournalClosed, Outcome, Prompt, Stage, Start, Timings, Turn, deliver},
+    model::{Note, Receipt, RequestId, RequestKind, RequestState},
+    os::{clock, lock::Lock},
+    store::StoreError,
+    tmux::input::Hand,
+};
+
+/// What a request asks to have typed.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub(super) id: RequestId,
+    pub(super) kind: RequestKind,
+    pub(super) prompt: Prompt,
+    /// The process that the pane was started with.
+    pub(super) pid: u32,
+}
+
+/// What became of it, once that is on record.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// Submitted; its answer can be followed.
+    Submitted(Turn),
+    /// Nothing was typed, and it waits again: a stable word and a sentence.
+    Waits(&'static str, String),
+    /// It was taken back while it was on its way.
+    Withdrawn,
+    /// Typed, and not proven.
+    Unproven(String),
+}
+
+/// The journal of one request.
+struct Record<'a> {
+    queue: &'a Queue,
+    id: &'a RequestId,
+}
+
+impl Journal for Record<'_> {
+    async fn begin(&self, note: Note) -> Result<bool, JournalClosed> {
+        let begun = self.queue.inner.store.begin(self.id, clock::now(), vec![note]).await;
+        begun.map_err(|error| closed(&error))
+    }
+
+    async fn note(&self, note: Note) -> Result<(), JournalClosed> {
+        let noted = self.queue.inner.store.note(self.id, vec![note], clock::now()).await;
+        noted.map_err(|error| closed(&error))
+    }
+}
+
+fn closed(error: &StoreError) -> JournalClosed {
+    tracing::error!(%error, "a receipt could not be recorded; nothing more is typed for this request");
+    JournalClosed
+}
+
+/// What the contract keeps of a finished row (section 5).
+fn result(kind: RequestKind) -> Value {
+    json!({ "completed_at_utc": clock::now().iso_seconds(), "request_kind": kind })
+}
+
+impl Queue {
+    /// Delivers a text in the one slot of this session. The caller has decided that it may be typed now.
+    ///
+    /// # Errors
+    /// [`JournalClosed`] when the store takes nothing more.
+    pub(super) async fn deliver(&self, hand: &Hand, text: &Text, stage: Stage) -> Result<Done, JournalClosed> {
+        // Whoever types here without a gateway holds the same lock.
+        let _typing = match Lock::try_take(&self.inner.place.lock) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => {
+                return Ok(Done::Waits("other_hand", "another program of this kind types into the pane".to_owned()));
+            }
+            Err(error) => return Ok(Done::Waits("lock_failed", error.to_string())),
+        };
+        if let Err(error) = hand.take().await {
+            return Ok(Done::Waits("tmux_unreachable", error.to_string()));
+        }
+        self.tell(|activity| activity.running = Some(text.id.clone()));
+        let tool = self.inner.place.tool.as_str();
+        let delivery = Delivery { id: text.id.as_str(), prompt: &text.prompt, pid: text.pid, stage, tool };
+        let record = Record { queue: self, id: &text.id };
+        let outcome = deliver(hand, &self.inner.keys, &delivery, &record, Timings::default()).await;
+        let done = match outcome {
+            Ok(outcome) => self.settle(text, outcome).await,
+            Err(closed) => Err(closed),
+        };
+        self.tell(|activity| activity.running = None);
+        self.recount().await;
+        done
+    }
+
+    /// Puts an outcome on record.
+    async fn settle(&self, text: &Text, outcome: Outcome) -> Result<Done, JournalClosed> {
+        let (store, now, id) = (&self.inner.store, clock::now(), &text.id);
+        let (recorded, done) = match outcome {
+            Outcome::Submitted(before, mut seen) => {
+                seen["request_kind"] = json!(text.kind);
+                let note = Note::new(Receipt::Submitted).seen(seen);
+                let recorded =
+                    store.finish(id, RequestState::Completed, None, Some(result(text.kind)), vec![note], now).await;
+                let turn = Turn { id: id.clone(), start: Some(Start::at(&before)), pid: text.pid, started: false };
+                (recorded, Done::Submitted(turn))
+            }
+            Outcome::Held(reason, detail) => {
+                let note = Note::new(Receipt::Deferred).because(reason, detail.clone());
+                (store.put_back(id, note, now).await, Done::Waits(reason, detail))
+            }
+            Outcome::Withdrawn => (Ok(true), Done::Withdrawn),
+            Outcome::Unproven(reason, detail, seen) => {
+                tracing::warn!(request_id = %id, reason, detail, "what became of a prompt cannot be proven");
+                let note = Note::new(Receipt::Indeterminate).because(reason, detail.clone()).seen(seen);
+                let error = format!("indeterminate ({reason}): {detail}");
+                let recorded = store.finish(id, RequestState::Failed, Some(error), None, vec![note], now).await;
+                (recorded, Done::Unproven(detail))
+            }
+        };
+        recorded.map_err(|error| closed(&error))?;
+        Ok(done)
+    }
+
+    /// Ends a request that is never typed.
+    pub(super) async fn refuse(&self, id: &RequestId, reason: &str, detail: &str) {
+        let note = Note::new(Receipt::Refused).because(reason, detail);
+        let error = format!("refused ({reason}): {detail}");
+        let recorded =
+            self.inner.store.finish(id, RequestState::Failed, Some(error), None, vec![note], clock::now()).await;
+        if let Err(error) = recorded {
+            closed(&error);
+        }
+        self.recount().await;
+    }
+
+    /// Puts receipts on record that change no state.
+    pub(super) async fn remember(&self, id: &RequestId, notes: Vec<Note>) {
+        if let Err(error) = self.inner.store.note(id, notes, clock::now()).await {
+            closed(&error);
+        }
+    }
+}

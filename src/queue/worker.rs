@@ -1,0 +1,345 @@
+//! The one slot: takes what waits in order, types it when the agent is ready, follows the turn to its end.
+//!
+//! Nothing is looked at while nothing waits and no turn is open. While something does, looks come often after a
+//! change and ever less often without one.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    AgentNow, Queue,
+    coalesce::{Action, Waiting, coalesce, run_around},
+    direct::Job,
+    run::{Done, Text},
+};
+use crate::{
+    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Turn, decide, survey},
+    model::{Note, Receipt, RequestId, RequestKind},
+    os::clock,
+    store::{CoalescePlan, QueuedRow, Superseded},
+    tmux::input::{Hand, HandError, Look},
+    tracker::{Around, Quiet, Reading},
+};
+
+/// Rows that are looked at together: control intents meet their neighbours among them.
+const AT_ONCE: usize = 64;
+
+/// The shortest and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(500));
+
+/// How long a delivery may go on after the gateway was asked to stop.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The task that types.
+#[derive(Debug)]
+pub struct Worker {
+    pub(super) queue: Queue,
+    jobs: mpsc::Receiver<Job>,
+    began: Instant,
+    pub(super) quiet: Quiet,
+    pub(super) turn: Option<Turn>,
+    /// What each waiting request was last told it waits for.
+    told: HashMap<RequestId, &'static str>,
+    pause: Duration,
+}
+
+/// When to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// At once.
+    Again,
+    /// After a pause, or when something happens.
+    Later(Duration),
+    /// When something happens.
+    Idle,
+}
+
+impl Worker {
+    pub(super) fn new(queue: Queue, jobs: mpsc::Receiver<Job>) -> Self {
+        let (quiet, began, told) = (Quiet::default(), Instant::now(), HashMap::new());
+        Self { queue, jobs, began, quiet, turn: None, told, pause: PAUSES.0 }
+    }
+
+    /// Works until it is asked to stop; what is on its way then may go on for a second.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut agent = self.queue.inner.agent.clone();
+        let mut recovered = false;
+        loop {
+            let next = {
+                let round = async {
+                    if !recovered {
+                        self.recover().await;
+                        recovered = true;
+                    }
+                    self.round().await
+                };
+                let mut round = std::pin::pin!(round);
+                let next = tokio::select! {
+                    next = &mut round => Some(next),
+                    () = asked(&mut stop) => None,
+                };
+                let Some(next) = next else {
+                    // Dropped on the way, it is taken up by the next gateway from what is on record.
+                    drop(timeout(LAST_WORDS, round).await);
+                    return;
+                };
+                next
+            };
+            let queue = self.queue.clone();
+            let pause = async {
+                match next {
+                    Ok(Next::Again) => {}
+                    Ok(Next::Later(pause)) => sleep(pause).await,
+                    Ok(Next::Idle) | Err(JournalClosed) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                () = queue.inner.work.notified() => self.pause = PAUSES.0,
+                _ = agent.changed() => self.pause = PAUSES.0,
+                Some(job) = self.jobs.recv() => self.direct(job).await,
+                () = asked(&mut stop) => return,
+            }
+        }
+    }
+
+    /// One look at everything.
+    async fn round(&mut self) -> Result<Next, JournalClosed> {
+        let rows = match self.queue.inner.store.waiting(AT_ONCE).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "the queue could not be read");
+                return Ok(Next::Later(PAUSES.1));
+            }
+        };
+        if self.expired(&rows).await || self.coalesced(&rows).await {
+            return Ok(Next::Again);
+        }
+        self.told.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        if rows.is_empty() && self.turn.is_none() {
+            return Ok(Next::Idle);
+        }
+        let agent = self.queue.agent();
+        let until_expiry = pause_until_expiry(&rows);
+        let Some(process) = &agent.process else { return Ok(until_expiry) };
+        let head = rows.first().filter(|row| row.epoch == agent.epoch);
+        if head.is_none() && self.turn.is_none() {
+            return Ok(until_expiry);
+        }
+        let hand = self.queue.hand();
+        let look = match hand.look().await {
+            Ok(look) => look,
+            Err(error) => return Ok(self.unreachable(head, &error).await),
+        };
+        if look.now.pid != process.process.pid {
+            // The watch of the session has not seen it yet; it will tell.
+            return Ok(Next::Later(PAUSES.1));
+        }
+        let (around, reading) = survey(&look, &self.queue.inner.place.tool);
+        let quiet = self.quiet.observe(&look, self.age());
+        if quiet.is_zero() {
+            self.pause = PAUSES.0;
+        }
+        self.follow(&hand, &look, &reading, quiet).await;
+        match head {
+            Some(head) if head.kind == RequestKind::Interrupt => {
+                self.queue.inner.urgent.notify_one();
+                Ok(self.later())
+            }
+            Some(head) => self.take_up(head, &agent, &hand, look, &around, &reading, quiet).await,
+            None if self.turn.is_none() => Ok(until_expiry),
+            None => Ok(self.later()),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that one look told")]
+    async fn take_up(
+        &mut self,
+        head: &QueuedRow,
+        agent: &AgentNow,
+        hand: &Hand,
+        look: Look,
+        around: &Around,
+        reading: &Reading,
+        quiet: Duration,
+    ) -> Result<Next, JournalClosed> {
+        let prompt = match prompt_of(head) {
+            Ok(prompt) => prompt,
+            Err((reason, detail)) => {
+                self.queue.refuse(&head.id, reason, &detail).await;
+                return Ok(Next::Again);
+            }
+        };
+        let now = clock::now().epoch_millis() / 1000;
+        match decide(&prompt, &look, around, reading, Policy::ReadyOnly, quiet, now) {
+            Decision::Refuse(reason, detail) => {
+                self.queue.refuse(&head.id, reason, &detail).await;
+                Ok(Next::Again)
+            }
+            Decision::Wait(reason, detail) => {
+                self.defer(&head.id, reason, detail).await;
+                Ok(self.later())
+            }
+            Decision::Go => {
+                let pid = agent.process.as_ref().map_or(0, |process| process.process.pid);
+                let text = Text { id: head.id.clone(), kind: head.kind, prompt, pid };
+                self.deliver(hand, &text, Stage::Fresh(Box::new(look))).await
+            }
+        }
+    }
+
+    /// Types, and follows what was typed.
+    pub(super) async fn deliver(&mut self, hand: &Hand, text: &Text, stage: Stage) -> Result<Next, JournalClosed> {
+        match self.queue.deliver(hand, text, stage).await? {
+            Done::Submitted(turn) => {
+                self.follow_next(turn);
+                Ok(Next::Again)
+            }
+            Done::Waits(reason, detail) => {
+                self.defer(&text.id, reason, detail).await;
+                Ok(self.later())
+            }
+            Done::Withdrawn | Done::Unproven(_) => Ok(Next::Again),
+        }
+    }
+
+    /// The turn to follow from now on.
+    pub(super) fn follow_next(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+        self.quiet.reset();
+        self.pause = PAUSES.0;
+    }
+
+    /// How long this worker has been there: the clock of [`Quiet`].
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Takes in what a look says about the open turn.
+    pub(super) async fn follow(&mut self, hand: &Hand, look: &Look, reading: &Reading, quiet: Duration) {
+        let Some(turn) = &mut self.turn else { return };
+        match turn.step(look, reading, quiet) {
+            Step::Same => {}
+            Step::Started(note) => {
+                turn.started = true;
+                let id = turn.id.clone();
+                self.queue.remember(&id, vec![note]).await;
+            }
+            Step::Ended => {
+                let (id, notes) = (turn.id.clone(), turn.end(hand, look).await);
+                self.turn = None;
+                self.queue.remember(&id, notes).await;
+            }
+            Step::Lost(note) => {
+                let id = turn.id.clone();
+                self.turn = None;
+                self.queue.remember(&id, vec![note]).await;
+            }
+        }
+    }
+
+    async fn unreachable(&mut self, head: Option<&QueuedRow>, error: &HandError) -> Next {
+        self.quiet.reset();
+        if let Some(head) = head {
+            self.defer(&head.id, "tmux_unreachable", error.to_string()).await;
+        }
+        self.later()
+    }
+
+    /// Tells a request what it waits for, once for each reason.
+    async fn defer(&mut self, id: &RequestId, reason: &'static str, detail: String) {
+        // It passes by itself in a moment, and nobody could do anything about it.
+        if reason == "settling" || self.told.insert(id.clone(), reason) == Some(reason) {
+            return;
+        }
+        self.queue.remember(id, vec![Note::new(Receipt::Deferred).because(reason, detail)]).await;
+    }
+
+    fn later(&mut self) -> Next {
+        let pause = self.pause;
+        self.pause = (pause * 3 / 2).min(PAUSES.1);
+        Next::Later(pause)
+    }
+
+    /// Ends what is too old; was there anything?
+    async fn expired(&self, rows: &[QueuedRow]) -> bool {
+        let now = clock::now();
+        if !rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now)) {
+            return false;
+        }
+        match self.queue.inner.store.expire_due(now).await {
+            Ok(expired) => {
+                for id in &expired {
+                    tracing::warn!(request_id = %id, "a request waited longer than its sender wanted; it is not typed");
+                }
+                self.queue.recount().await;
+                !expired.is_empty()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "requests that are too old could not be ended");
+                false
+            }
+        }
+    }
+
+    /// Drops control intents that later ones made superfluous; was there anything?
+    async fn coalesced(&self, rows: &[QueuedRow]) -> bool {
+        let waiting: Vec<Waiting> = rows.iter().map(waiting).collect();
+        let left = coalesce(run_around(&waiting, 0));
+        if left.superseded.is_empty() {
+            return false;
+        }
+        self.queue.coalesce(left).await
+    }
+}
+
+impl Queue {
+    /// Puts the end of superseded intents on record; `false` if that failed.
+    pub(super) async fn coalesce(&self, left: super::coalesce::Coalesced) -> bool {
+        let superseded = left.superseded.into_iter();
+        let plan = CoalescePlan {
+            effective: left.effective.iter().map(|(id, _)| id.clone()).collect(),
+            effective_actions: left.effective.iter().map(|(_, action)| action.name().to_owned()).collect(),
+            superseded: superseded
+                .map(|(id, action, into)| Superseded { id, action: action.name().to_owned(), into })
+                .collect(),
+        };
+        let done = self.inner.store.coalesce(plan, clock::now()).await;
+        self.recount().await;
+        done.inspect_err(|error| tracing::warn!(%error, "control intents could not be coalesced")).is_ok()
+    }
+}
+
+/// Waits until the gateway is asked to stop.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// A row as coalescing sees it.
+pub(super) fn waiting(row: &QueuedRow) -> Waiting {
+    let prompt = serde_json::from_str::<serde_json::Value>(&row.payload_json).ok();
+    let prompt = prompt.as_ref().and_then(|payload| payload["prompt"].as_str());
+    Waiting { id: row.id.clone(), epoch: row.epoch, action: Action::of(row.kind, prompt) }
+}
+
+/// The text of a row, or why it is never typed.
+fn prompt_of(row: &QueuedRow) -> Result<Prompt, (&'static str, String)> {
+    let payload: serde_json::Value = serde_json::from_str(&row.payload_json).unwrap_or_default();
+    if !payload["chat_session"].is_null() {
+        let detail = "a queued prompt cannot choose the conversation of an agent in a terminal";
+        return Err(("chat_session", detail.to_owned()));
+    }
+    let text = payload["prompt"].as_str().unwrap_or_default();
+    Prompt::clean(text).map_err(|error| ("bad_prompt", error.to_string()))
+}
+
+/// Nothing to do until something happens, or until the first row is too old.
+fn pause_until_expiry(rows: &[QueuedRow]) -> Next {
+    let now = clock::now().epoch_millis();
+    let first = rows.iter().filter_map(|row| row.expires_at).map(|at| at.epoch_millis() - now).min();
+    first.map_or(Next::Idle, |left| Next::Later(Duration::from_millis(u64::try_from(left.max(1)).unwrap_or(1))))
+}

@@ -1,0 +1,109 @@
+//! The journal: every receipt and event, numbered, in the transaction of the change that it tells of.
+
+use rusqlite::params;
+use serde_json::Value;
+
+use super::{
+    error::StoreError,
+    rows::{JournalRow, RECEIPT, journal},
+    thread::{Change, Store},
+};
+use crate::model::{Moment, Note, RequestId};
+
+impl Change<'_> {
+    /// Appends one entry. `at` is in milliseconds.
+    pub(super) fn append(&mut self, id: Option<&str>, kind: &str, data: &str, at: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("INSERT INTO agents_journal (request_id, kind, data_json, at_utc) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![id, kind, data, at])?;
+        self.tally.newest = u64::try_from(self.sql.last_insert_rowid()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Appends receipts, and puts the last one into the row.
+    pub(super) fn append_notes(&mut self, id: &RequestId, notes: &[Note], at: Moment) -> rusqlite::Result<()> {
+        let Some(last) = notes.last() else { return Ok(()) };
+        let at = at.iso_millis();
+        for note in notes {
+            let data = serde_json::to_string(note).unwrap_or_default();
+            self.append(Some(id.as_str()), RECEIPT, &data, &at)?;
+        }
+        self.sql
+            .prepare_cached("UPDATE agents_requests SET receipt = ?2 WHERE request_id = ?1")?
+            .execute([id.as_str(), last.receipt.name()])
+            .map(drop)
+    }
+}
+
+impl Store {
+    /// Records receipts of a request, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note(&self, id: &RequestId, notes: Vec<Note>, at: Moment) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |change| change.append_notes(&id, &notes, at)).await
+    }
+
+    /// Records an event that is no receipt: `admission`, `control_prompt_refused`… `data` is an object.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(
+        &self,
+        request: Option<&RequestId>,
+        kind: &'static str,
+        data: Value,
+        at: Moment,
+    ) -> Result<(), StoreError> {
+        let id = request.cloned();
+        self.write(move |change| {
+            change.append(id.as_ref().map(RequestId::as_str), kind, &data.to_string(), &at.iso_millis())
+        })
+        .await
+    }
+
+    /// Entries with a higher id than `after`, oldest first; of one request, if it is given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn journal_after(
+        &self,
+        after: u64,
+        request: Option<&RequestId>,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        let id = request.cloned();
+        self.read(move |view| match &id {
+            None => view
+                .sql
+                .prepare_cached(
+                    "SELECT id, request_id, kind, data_json, at_utc FROM agents_journal \
+                         WHERE id > ?1 ORDER BY id LIMIT ?2",
+                )?
+                .query_map(params![after, limit], journal)?
+                .collect(),
+            Some(id) => view
+                .sql
+                .prepare_cached(
+                    "SELECT id, request_id, kind, data_json, at_utc FROM agents_journal \
+                         WHERE request_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2",
+                )?
+                .query_map(params![after, limit, id.as_str()], journal)?
+                .collect(),
+        })
+        .await
+    }
+
+    /// The oldest id from which on every entry is there, and the newest; both 0 while there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn journal_range(&self) -> Result<(u64, u64), StoreError> {
+        self.read(|view| {
+            let (floor, newest) = (view.tally.floor, view.tally.newest);
+            Ok(if newest > floor { (floor + 1, newest) } else { (0, newest) })
+        })
+        .await
+    }
+}

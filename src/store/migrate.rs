@@ -1,0 +1,115 @@
+//! Bringing a file up to date: missing tables, older versions, rows that another program changed.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::{
+    error::{Fault, StoreError},
+    schema,
+};
+use crate::{model::Moment, os::files};
+
+pub(super) fn table_exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |_| Ok(()))
+        .optional()
+        .map(|found| found.is_some())
+}
+
+/// Version of our tables; `None` if they are not there.
+pub(super) fn our_version(connection: &Connection) -> rusqlite::Result<Option<u32>> {
+    if !table_exists(connection, "agents_meta")? {
+        return Ok(None);
+    }
+    let text: Option<String> = connection
+        .query_row("SELECT value FROM agents_meta WHERE key = 'schema_version'", [], |row| row.get(0))
+        .optional()?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// Creates what is missing and takes in what other programs wrote, in one transaction.
+///
+/// A file that is up to date is not written to, which spares a sync at every start.
+pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), StoreError> {
+    let sql = |source| Fault::of(source).into_error(path);
+    let version = our_version(connection).map_err(sql)?;
+    let current = version == Some(schema::OUR_VERSION) && table_exists(connection, "gateway_requests").map_err(sql)?;
+    if let Some(older) = version.filter(|version| *version < schema::OUR_VERSION) {
+        back_up(connection, path, older)?;
+    }
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
+    if !current {
+        change.execute_batch(schema::CONTRACT).map_err(sql)?;
+        change.execute(schema::NOTIFIER_ROW, [now.iso_seconds()]).map_err(sql)?;
+        change.execute_batch(schema::OURS).map_err(sql)?;
+        change.execute(schema::SET_VERSION, [schema::OUR_VERSION.to_string()]).map_err(sql)?;
+    }
+    follow_others(&change, now).map_err(sql)?;
+    change.commit().map_err(sql)
+}
+
+/// Copies the file as it was, for a return to the program that wrote it. A copy that is there already stays.
+fn back_up(connection: &Connection, path: &Path, version: u32) -> Result<(), StoreError> {
+    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
+    let (backup, unfinished) = (beside(&format!(".v{version}-backup")), beside(&format!(".v{version}-backup.part")));
+    if files::inode(&backup).is_some() {
+        return Ok(());
+    }
+    // Made empty first: SQLite fills an empty file, and this one is private from the start.
+    files::remove(&unfinished)?;
+    files::create_if_missing(&unfinished)?;
+    connection
+        .execute("VACUUM INTO ?1", [unfinished.to_string_lossy()])
+        .map_err(|source| Fault::of(source).into_error(path))?;
+    files::sync(&unfinished)?;
+    files::rename(&unfinished, &backup)?;
+    tracing::info!(backup = %backup.display(), "kept a copy of the queue of an earlier version");
+    Ok(())
+}
+
+/// Words and ids that we know. A row with others belongs to a program with other rules and is left alone.
+const KNOWN: &str = "g.state IN ('accepted', 'running', 'completed', 'failed', 'coalesced') \
+     AND g.request_kind IN ('submit_prompt', 'interrupt', 'mail_notifier_prompt') \
+     AND length(g.request_id) BETWEEN 1 AND 64 AND g.request_id NOT GLOB '*[^-0-9A-Za-z]*'";
+
+/// Makes our rows say what the contract's say, where another program wrote those.
+///
+/// New rows are numbered in the contract's order. What was running in a program that is gone is indeterminate.
+pub(super) fn follow_others(change: &Connection, now: Moment) -> rusqlite::Result<()> {
+    change.execute(
+        "DELETE FROM agents_requests WHERE route = 'queue' AND NOT EXISTS \
+         (SELECT 1 FROM gateway_requests g WHERE g.request_id = agents_requests.request_id)",
+        [],
+    )?;
+    change.execute(
+        &format!(
+            "UPDATE agents_requests SET state = g.state, epoch = g.managed_agent_instance_epoch \
+             FROM gateway_requests g WHERE g.request_id = agents_requests.request_id AND route = 'queue' \
+             AND (g.state <> agents_requests.state OR g.managed_agent_instance_epoch <> agents_requests.epoch) AND {KNOWN}"
+        ),
+        [],
+    )?;
+    let last: u64 = change.query_row("SELECT coalesce(max(sequence), 0) FROM agents_requests", [], |row| row.get(0))?;
+    let adopted = change.execute(
+        &format!(
+            "INSERT INTO agents_requests (request_id, route, request_kind, state, epoch, accepted_at_utc, receipt) \
+             SELECT g.request_id, 'queue', g.request_kind, g.state, g.managed_agent_instance_epoch, g.accepted_at_utc, \
+             CASE g.state WHEN 'accepted' THEN 'queued' WHEN 'completed' THEN 'submitted' \
+             WHEN 'coalesced' THEN 'refused' ELSE 'indeterminate' END \
+             FROM gateway_requests g WHERE {KNOWN} AND NOT EXISTS \
+             (SELECT 1 FROM agents_requests a WHERE a.request_id = g.request_id) ORDER BY g.accepted_at_utc, g.rowid"
+        ),
+        [],
+    )?;
+    if adopted > 0 {
+        change.execute(
+            "INSERT INTO agents_journal (request_id, kind, data_json, at_utc) \
+             SELECT request_id, 'receipt', json_object('receipt', receipt, 'detail', 'taken over from another program'), \
+             ?2 FROM agents_requests WHERE sequence > ?1 AND state IN ('accepted', 'running') ORDER BY sequence",
+            rusqlite::params![last, now.iso_millis()],
+        )?;
+        tracing::info!(rows = adopted, "took over requests that another program wrote into the queue");
+    }
+    Ok(())
+}

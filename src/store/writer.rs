@@ -1,0 +1,287 @@
+//! The store's thread: many changes, one transaction, one sync; then all answers.
+//!
+//! The order is the promise. Nobody is told of a change before the sync that holds it has succeeded, and after a sync
+//! that failed nobody is told of success again: the kernel reports such a failure once and then forgets it.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::{
+    error::{Fault, StoreError},
+    migrate, open,
+    retention::{self, KEPT},
+    tally::Tally,
+    thread::{Change, Job, Read, View, Write},
+};
+use crate::os::{
+    clock,
+    files::{self, FileError, Glance},
+};
+
+/// Most changes that share one transaction: enough that the sync costs each of them little.
+const BATCH: usize = 256;
+
+/// Size of the write-ahead log at which it is moved into the file.
+const CHECKPOINT: u64 = 4 * 1024 * 1024;
+
+/// Size of the write-ahead log that somebody should know of: a reader of another program holds it.
+const LARGE_LOG: u64 = 64 * 1024 * 1024;
+
+pub(super) struct Writer {
+    sql: Connection,
+    path: Arc<Path>,
+    log_path: PathBuf,
+    tally: Tally,
+    /// The files that are open, as they were seen first.
+    file: Glance,
+    log: Option<Glance>,
+    /// SQLite's count of other connections' commits.
+    others: i64,
+    /// Why nothing goes on.
+    fault: Option<Fault>,
+    next_checkpoint: u64,
+    large_log_told: bool,
+    health: watch::Sender<Option<String>>,
+    newest: watch::Sender<u64>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        sql: Connection,
+        path: Arc<Path>,
+        health: watch::Sender<Option<String>>,
+        newest: watch::Sender<u64>,
+    ) -> Result<Self, StoreError> {
+        let failed = |source| Fault::of(source).into_error(&path);
+        let others = data_version(&sql).map_err(failed)?;
+        let tally = Tally::of(&sql).map_err(failed)?;
+        let file = files::glance(&path).ok_or_else(|| FileError::Missing { path: path.to_path_buf() })?;
+        newest.send_replace(tally.newest);
+        let mut log_path = OsString::from(path.as_os_str());
+        log_path.push("-wal");
+        let log_path = PathBuf::from(log_path);
+        let log = files::glance(&log_path);
+        Ok(Self {
+            sql,
+            path,
+            log_path,
+            tally,
+            file,
+            log,
+            others,
+            fault: None,
+            next_checkpoint: CHECKPOINT,
+            large_log_told: false,
+            health,
+            newest,
+        })
+    }
+
+    /// Works until the last handle is gone.
+    pub(super) fn serve(&mut self, inbox: &mpsc::Receiver<Job>) {
+        while let Ok(first) = inbox.recv() {
+            match first {
+                Job::Read(question) => self.read(question),
+                Job::Write(first) => {
+                    let mut batch = vec![first];
+                    let mut after = None;
+                    while batch.len() < BATCH && after.is_none() {
+                        match inbox.try_recv() {
+                            Ok(Job::Write(next)) => batch.push(next),
+                            Ok(Job::Read(question)) => after = Some(question),
+                            Err(_) => break,
+                        }
+                    }
+                    let busy = self.write(batch);
+                    if let Some(question) = after {
+                        self.read(question);
+                    }
+                    if busy {
+                        self.refuse_all(inbox);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whoever came while a lock was waited for has waited too: each in turn would wait its own five seconds.
+    fn refuse_all(&mut self, inbox: &mpsc::Receiver<Job>) {
+        while let Ok(job) = inbox.try_recv() {
+            match job {
+                Job::Write(job) => job.answer(Some(Fault::Busy.told(&self.path))),
+                Job::Read(question) => self.read(question),
+            }
+        }
+    }
+
+    fn read(&mut self, question: Box<dyn Read>) {
+        self.look();
+        if let Some(fault) = &self.fault {
+            question.refuse(fault.told(&self.path));
+            return;
+        }
+        if data_version(&self.sql).is_ok_and(|version| version != self.others) {
+            // On a full disk or against a lock the counts stay as they were, and reading goes on.
+            self.write(Vec::new());
+        }
+        if let Some(fault) = question.answer(&View { sql: &self.sql, tally: &self.tally }, &self.path) {
+            self.suffer(fault);
+        }
+    }
+
+    /// Makes all changes and answers their callers. Returns whether another program's lock kept them out.
+    fn write(&mut self, mut batch: Vec<Box<dyn Write>>) -> bool {
+        self.look();
+        if let Some(fault) = &self.fault {
+            batch.into_iter().for_each(|job| job.answer(Some(fault.told(&self.path))));
+            return false;
+        }
+        let before = self.tally.clone();
+        match self.commit(&mut batch) {
+            Ok(faults) => {
+                for (job, fault) in batch.into_iter().zip(faults) {
+                    job.answer(fault.map(|fault| fault.told(&self.path)));
+                }
+                self.tidy();
+                false
+            }
+            Err(fault) => {
+                self.tally = before;
+                if !self.sql.is_autocommit() {
+                    // What cannot be rolled back was not committed either; the first fault is the one that counts.
+                    drop(self.run("ROLLBACK"));
+                }
+                let (path, busy) = (self.path.clone(), matches!(fault, Fault::Busy));
+                batch.into_iter().for_each(|job| job.answer(Some(fault.told(&path))));
+                self.suffer(fault);
+                busy
+            }
+        }
+    }
+
+    /// One transaction. A change that fails falls alone; a commit that fails takes all with it.
+    fn commit(&mut self, batch: &mut [Box<dyn Write>]) -> Result<Vec<Option<Fault>>, Fault> {
+        self.run("BEGIN IMMEDIATE")?;
+        let others = self.follow_others().map_err(Fault::of)?;
+        let alone = batch.len() == 1;
+        let mut faults = Vec::with_capacity(batch.len());
+        for job in batch {
+            // The whole transaction is its savepoint.
+            if alone {
+                job.run(&mut Change { sql: &self.sql, tally: &mut self.tally }).map_err(Fault::of)?;
+                faults.push(None);
+            } else {
+                faults.push(self.run_one(job.as_mut())?);
+            }
+        }
+        self.run("COMMIT")?;
+        self.others = others;
+        self.check_log()?;
+        let newest = self.tally.newest;
+        self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        Ok(faults)
+    }
+
+    /// One change among others. `Err` is a fault that leaves nothing of the transaction.
+    fn run_one(&mut self, job: &mut dyn Write) -> Result<Option<Fault>, Fault> {
+        let before = self.tally.clone();
+        self.run("SAVEPOINT job")?;
+        let fault = match job.run(&mut Change { sql: &self.sql, tally: &mut self.tally }).map_err(Fault::of) {
+            Ok(()) => None,
+            // SQLite itself may have given the whole transaction up.
+            Err(fault) if fault.is_final() || self.sql.is_autocommit() => return Err(fault),
+            Err(fault) => {
+                self.run("ROLLBACK TO job")?;
+                self.tally = before;
+                Some(fault)
+            }
+        };
+        self.run("RELEASE job")?;
+        Ok(fault)
+    }
+
+    /// Takes in what another program committed since the last look, and returns SQLite's count of that moment.
+    fn follow_others(&mut self) -> rusqlite::Result<i64> {
+        let version = data_version(&self.sql)?;
+        if version != self.others {
+            migrate::follow_others(&self.sql, clock::now())?;
+            self.tally = Tally::of(&self.sql)?;
+        }
+        Ok(version)
+    }
+
+    /// Looks whether the path still leads to the file that is open.
+    fn look(&mut self) {
+        if self.fault.is_none() && !files::glance(&self.path).is_some_and(|seen| seen.is_same_file(&self.file)) {
+            self.suffer(Fault::Replaced);
+        }
+    }
+
+    /// A log that is gone took the commit with it: nobody who opens the file will ever see it.
+    fn check_log(&mut self) -> Result<(), Fault> {
+        let seen = files::glance(&self.log_path).ok_or(Fault::Replaced)?;
+        if self.log.is_some_and(|known| !known.is_same_file(&seen)) {
+            return Err(Fault::Replaced);
+        }
+        self.log = Some(seen);
+        Ok(())
+    }
+
+    /// What is to be done when nobody waits: the log's size, and rows that are old enough to go.
+    fn tidy(&mut self) {
+        let bytes = self.log.map_or(0, |log| log.bytes);
+        if bytes < CHECKPOINT {
+            self.next_checkpoint = CHECKPOINT;
+        } else if bytes >= self.next_checkpoint {
+            // A log that a reader holds cannot start anew: then it is tried again after as much once more.
+            self.next_checkpoint = bytes + CHECKPOINT;
+            let moved = self.sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if let Err(fault) = moved.map_err(Fault::of) {
+                self.note("the queue's log could not be moved into its file", fault);
+            }
+        }
+        if bytes < LARGE_LOG {
+            self.large_log_told = false;
+        } else if !self.large_log_told {
+            self.large_log_told = true;
+            tracing::warn!(bytes, path = %self.log_path.display(), "another program reads the queue and keeps its log from ending");
+        }
+        if let Err(fault) = retention::sweep(&mut self.sql, &mut self.tally, KEPT).map_err(Fault::of) {
+            self.note("old requests could not be removed", fault);
+        }
+    }
+
+    /// A fault that no caller is told of.
+    fn note(&mut self, what: &str, fault: Fault) {
+        tracing::warn!(reason = %fault.told(&self.path), "{what}");
+        self.suffer(fault);
+    }
+
+    /// Remembers a fault after which nothing goes on.
+    fn suffer(&mut self, fault: Fault) {
+        if !fault.is_final() || self.fault.is_some() {
+            return;
+        }
+        let why = fault.told(&self.path).to_string();
+        tracing::error!("{why}");
+        // The end must not sync again either: the next start reads the log and finds what really is there.
+        drop(open::leave_as_it_is(&self.sql, true));
+        self.fault = Some(fault);
+        self.health.send_replace(Some(why));
+    }
+
+    fn run(&self, statement: &str) -> Result<(), Fault> {
+        self.sql.prepare_cached(statement).and_then(|mut prepared| prepared.execute([])).map(drop).map_err(Fault::of)
+    }
+}
+
+/// Changes when another connection commits, and only then.
+fn data_version(sql: &Connection) -> rusqlite::Result<i64> {
+    sql.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}

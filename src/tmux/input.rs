@@ -1,0 +1,356 @@
+//! Typing into one pane, with proof: what the pane looks like, and effects that happen once or not at all.
+//!
+//! tmux runs one command list without returning to its event loop. So an effect is one message: it checks the pane
+//! (the process, the mode, who else types, that this very effect was not done before), types, and leaves a mark in
+//! an option of the pane. Whoever dies on the way asks the mark. Text never stands in a command: it is loaded into a
+//! buffer of its own through a pipe, and is whole before anything refers to it.
+
+mod guard;
+
+use std::sync::Arc;
+
+use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, ListClients, LoadBuffer, SetOption};
+use tokio::sync::watch;
+
+pub use guard::{Guard, Mark, Stroke};
+
+use super::{
+    commands::Commands,
+    control::{Control, ControlError},
+    reader::Reader,
+    server::{Server, TmuxError},
+};
+use crate::model::PaneId;
+
+/// Pane option: who types here now. A predecessor's late message is refused by it.
+pub const HAND_OPTION: &str = "@agents_hand";
+
+/// Names of our buffers begin so; what a crash left of them can be told from a person's own.
+pub const BUFFER_PREFIX: &str = "agents-";
+
+/// Facts about the pane, for `display-message -p`. Read by [`PaneNow::read`].
+const NOW_FORMAT: &str = "now #{pid} #{pane_pid} #{pane_dead} #{pane_in_mode} #{pane_input_off} #{pane_synchronized} \
+     #{alternate_on} #{cursor_flag} #{cursor_x} #{cursor_y} #{pane_width} #{pane_height} #{history_size} \
+     #{history_limit} #{session_activity} #{window_activity} #{n:@agents_hand}:#{@agents_hand} \
+     #{n:@agents_typed}:#{@agents_typed} #{n:@agents_entered}:#{@agents_entered} #{n:pane_tty}:#{pane_tty} \
+     #{s/[^ -~]/?/:pane_current_command}";
+
+/// One client of the session.
+const CLIENT_FORMAT: &str = "#{client_control_mode} #{client_activity}";
+
+/// Printed between the clients and the rows.
+const ROWS: &str = "agents-rows";
+
+/// When this client's person last pressed a key; `None` for a control client, which has no person.
+fn person_activity(line: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (control, activity) = text.split_once(' ')?;
+    if control == "1" { None } else { activity.parse().ok() }
+}
+
+/// Facts about a pane at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PaneNow {
+    /// The tmux server's pid.
+    pub server_pid: u32,
+    /// The process that the pane was started with.
+    pub pid: u32,
+    /// The process ended and the pane was kept.
+    pub dead: bool,
+    /// Copy mode or another mode is on.
+    pub in_mode: bool,
+    /// Input is switched off.
+    pub input_off: bool,
+    /// What is typed here is typed into the other panes of the window, too.
+    pub synchronized: bool,
+    /// The program uses the alternate screen.
+    pub alternate: bool,
+    /// The program shows the cursor.
+    pub cursor_shown: bool,
+    /// Column, from 0.
+    pub cursor_x: usize,
+    /// Row, from 0.
+    pub cursor_y: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Rows that have scrolled out.
+    pub history: usize,
+    /// Rows that are kept of those.
+    pub history_limit: usize,
+    /// When a person last pressed a key in this session, seconds since 1970. Attaching counts too.
+    pub session_activity: i64,
+    /// When a person's terminal last took a key in this session; `None` if no person is attached, or nobody asked.
+    pub person_activity: Option<i64>,
+    /// When something was last printed in this window, seconds since 1970.
+    pub window_activity: i64,
+    /// Who types here.
+    pub hand: String,
+    /// The last text that was typed by us: a request id.
+    pub typed: String,
+    /// The last text that was submitted by us: a request id.
+    pub entered: String,
+    /// The pane's terminal, `/dev/pts/3`.
+    pub tty: String,
+    /// Name of the foreground program, as tmux sees it; odd characters are replaced.
+    pub command: String,
+}
+
+impl PaneNow {
+    /// Reads what [`NOW_FORMAT`] printed.
+    fn read(printed: &[u8]) -> Result<Self, TmuxError> {
+        let mut reader = Reader { rest: printed };
+        reader.word_is("now")?;
+        Ok(Self {
+            server_pid: reader.number()?,
+            pid: reader.number()?,
+            dead: reader.flag()?,
+            in_mode: reader.flag()?,
+            input_off: reader.flag()?,
+            synchronized: reader.flag()?,
+            alternate: reader.flag()?,
+            cursor_shown: reader.flag()?,
+            cursor_x: reader.number()?,
+            cursor_y: reader.number()?,
+            width: reader.number()?,
+            height: reader.number()?,
+            history: reader.number()?,
+            history_limit: reader.number()?,
+            session_activity: reader.number()?,
+            window_activity: reader.number()?,
+            person_activity: None,
+            hand: reader.spaced()?,
+            typed: reader.spaced()?,
+            entered: reader.spaced()?,
+            tty: reader.spaced()?,
+            command: reader.rest_of_row()?,
+        })
+    }
+
+    /// The cursor's row counted from the first row that ever scrolled out, while the history is not full.
+    pub fn cursor_line(&self) -> usize {
+        self.history + self.cursor_y
+    }
+}
+
+/// A pane at one moment: its facts and the rows that are visible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The facts.
+    pub now: PaneNow,
+    /// The rows, top to bottom, without trailing spaces. What is not UTF-8 is replaced.
+    pub rows: Vec<String>,
+}
+
+/// Why a pane could not be asked or typed into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandError {
+    /// The pane or its server is gone.
+    #[error("{0}")]
+    Gone(String),
+    /// No answer came. An effect that was asked for may have happened or may still happen; its mark will tell.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// tmux said no, and nothing was typed.
+    #[error("tmux refused: {0}")]
+    Failed(String),
+}
+
+impl From<TmuxError> for HandError {
+    fn from(error: TmuxError) -> Self {
+        let text = error.to_string();
+        match error {
+            TmuxError::NoServer { .. } | TmuxError::NoTarget { .. } => Self::Gone(text),
+            TmuxError::Hung { .. } | TmuxError::Start(_) | TmuxError::Unreadable(_) => Self::NoAnswer(text),
+            TmuxError::NotInstalled | TmuxError::Failed { .. } | TmuxError::TooOld { .. } => Self::Failed(text),
+        }
+    }
+}
+
+impl From<ControlError> for HandError {
+    fn from(error: ControlError) -> Self {
+        let text = error.to_string();
+        match error {
+            ControlError::Refused(said) if said.contains("can't find") => Self::Gone(said),
+            ControlError::Refused(said) => Self::Failed(said),
+            ControlError::Start(_) | ControlError::Unsendable(_) => Self::Failed(text),
+            ControlError::TimedOut | ControlError::TooLarge | ControlError::Gone => Self::NoAnswer(text),
+        }
+    }
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acted {
+    /// It happened now.
+    Done,
+    /// The check failed and nothing happened; the facts say why.
+    Held(Box<PaneNow>),
+}
+
+/// One pane, and whoever types into it under one name. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hand {
+    server: Server,
+    control: Option<watch::Receiver<Option<Control>>>,
+    pane: PaneId,
+    owner: Arc<str>,
+}
+
+impl Hand {
+    /// A hand for this pane. `owner` is a word of letters, digits and `-` that no other hand ever uses. Where a
+    /// control client is there it is used, otherwise each message is a tmux process.
+    pub fn new(
+        server: Server,
+        control: Option<watch::Receiver<Option<Control>>>,
+        pane: PaneId,
+        owner: impl Into<Arc<str>>,
+    ) -> Self {
+        Self { server, control, pane, owner: owner.into() }
+    }
+
+    /// The pane.
+    pub fn pane(&self) -> PaneId {
+        self.pane
+    }
+
+    /// This hand's name.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Makes this the pane's hand. From here on the messages of every other one are refused.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn take(&self) -> Result<(), HandError> {
+        let at = self.pane.to_string();
+        let take = SetOption::new().pane().target_pane(at.as_str()).option(HAND_OPTION).value(&*self.owner);
+        self.run(Commands::new().then(take)).await.map(drop)
+    }
+
+    /// Looks at the pane: facts and rows of one moment.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn look(&self) -> Result<Look, HandError> {
+        let at = self.pane.to_string();
+        let commands = Commands::new()
+            .then(DisplayMessage::new().print().target_pane(at.as_str()).message(NOW_FORMAT))
+            .then(ListClients::new().target_session(at.as_str()).format(CLIENT_FORMAT))
+            .then(DisplayMessage::new().print().message(ROWS))
+            .then(CapturePane::new().stdout().target_pane(at.as_str()));
+        let printed = self.run(commands).await?;
+        let mut lines = printed.split(|byte| *byte == b'\n');
+        let mut first = lines.next().unwrap_or_default().to_vec();
+        first.push(b'\n');
+        let mut now = PaneNow::read(&first)?;
+        let clients = lines.by_ref().take_while(|line| *line != ROWS.as_bytes());
+        now.person_activity = clients.filter_map(person_activity).max();
+        let mut rows: Vec<String> =
+            lines.map(|row| String::from_utf8_lossy(row).trim_end().to_owned()).take(now.height).collect();
+        rows.resize(now.height, String::new());
+        Ok(Look { now, rows })
+    }
+
+    /// Rows from `first` to `last`, joined where the terminal wrapped them. 0 is the first visible row, and rows
+    /// that have scrolled out count down from -1.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn text(&self, first: i64, last: i64) -> Result<String, HandError> {
+        let (at, first, last) = (self.pane.to_string(), first.to_string(), last.to_string());
+        let capture = CapturePane::new()
+            .stdout()
+            .join()
+            .target_pane(at.as_str())
+            .start_line(first.as_str())
+            .end_line(last.as_str());
+        let printed = self.run(Commands::new().then(capture)).await?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Loads a text into a buffer of its own and returns the buffer's name. Nothing is typed yet.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn load(&self, name: &str, text: Vec<u8>) -> Result<String, HandError> {
+        let buffer = format!("{BUFFER_PREFIX}{name}");
+        let (server, named) = (self.server.clone(), buffer.clone());
+        // By a process of its own, whose end says that the whole text is there: a sender that dies half-way leaves
+        // a buffer that nobody refers to.
+        beside(move || {
+            let load = LoadBuffer::new().buffer_name(named.as_str()).path("-");
+            server.run_with_input(&Commands::new().then(load), &text).map(drop)
+        })
+        .await?;
+        Ok(buffer)
+    }
+
+    /// Removes a buffer that was loaded and not typed.
+    pub async fn unload(&self, buffer: &str) {
+        // It may be gone already: typing removes it.
+        if let Err(error) = self.run(Commands::new().then(DeleteBuffer::new().buffer_name(buffer))).await {
+            tracing::debug!(%error, buffer, "a buffer was not removed");
+        }
+    }
+
+    /// Types these strokes and leaves the mark, if the guard holds; all in one message.
+    ///
+    /// # Errors
+    /// [`HandError`]; after [`HandError::NoAnswer`] only the mark tells whether it happened.
+    pub async fn act(&self, guard: &Guard, strokes: &[Stroke], mark: &Mark) -> Result<Acted, HandError> {
+        let list = guard::message(self.pane, &self.owner, guard, strokes, mark, NOW_FORMAT);
+        let printed = self.run(list).await?;
+        match printed.strip_prefix(guard::DONE.as_bytes()) {
+            Some(_) => Ok(Acted::Done),
+            None => Ok(Acted::Held(Box::new(PaneNow::read(&printed)?))),
+        }
+    }
+
+    /// Presses one key that must reach the program whatever the person looks at, and does nothing else.
+    ///
+    /// In copy mode a key would go to the mode, so there it is pasted: its byte goes straight to the program.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn press_through(&self, pid: u32, key: &'static str, byte: u8, name: &str) -> Result<Acted, HandError> {
+        let buffer = self.load(name, vec![byte]).await?;
+        let guard = Guard { pid, ..Guard::default() };
+        let list = guard::through(self.pane, &guard, key, &buffer, NOW_FORMAT);
+        let printed = self.run(list).await;
+        self.unload(&buffer).await;
+        let printed = printed?;
+        match printed.strip_prefix(guard::DONE.as_bytes()) {
+            Some(_) => Ok(Acted::Done),
+            None => Ok(Acted::Held(Box::new(PaneNow::read(&printed)?))),
+        }
+    }
+
+    /// Runs a list and returns what it printed.
+    async fn run(&self, commands: Commands) -> Result<Vec<u8>, HandError> {
+        let control = self.control.as_ref().and_then(|control| control.borrow().clone());
+        if let Some(control) = control {
+            let lines = control.ask_list(&commands).await?;
+            let mut printed = lines.join(&b'\n');
+            printed.push(b'\n');
+            return Ok(printed);
+        }
+        let server = self.server.clone();
+        beside(move || server.run(&commands)).await
+    }
+}
+
+/// Runs a tmux process beside the thread that serves requests.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TmuxError> + Send + 'static,
+) -> Result<T, HandError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(HandError::NoAnswer(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

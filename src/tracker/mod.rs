@@ -1,0 +1,13 @@
+//! What the agent is doing: evidence in, a reading out.
+//!
+//! Owns reading a pane that looks like any line reader's (`generic`), its composer (`composer`), and how long it has
+//! been quiet (`quiet`). Promises: all of it is pure, the clock is an argument; `ready` is said only with proof, and
+//! every other answer names what speaks against it. Callers: `delivery`, `queue`, `lifecycle`.
+
+mod composer;
+mod generic;
+mod quiet;
+
+pub use composer::{Composer, composer, cursor_text};
+pub use generic::{Around, Pending, Reading, Why, is_shell, read};
+pub use quiet::Quiet;
