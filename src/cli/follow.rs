@@ -194,10 +194,10 @@ fn failed(detail: &RequestDetail, end: Receipt) -> Failure {
 }
 
 fn time_over(id: &RequestId, goal: WaitFor, detail: Option<&RequestDetail>) -> Failure {
-    let last = detail
-        .and_then(|detail| detail.receipts.last())
-        .map_or_else(String::new, |receipt| format!("; the last receipt is {}", words(&note(receipt))));
-    Failure::new(ErrorCode::Timeout, format!("request `{id}` is not {} yet{last}", step(goal.receipt())), goes_on(id))
+    let last = detail.and_then(|detail| detail.receipts.last());
+    let last = last.map_or_else(String::new, |receipt| format!("; the last one is {}", words(&note(receipt))));
+    let message = format!("the time is over: request `{id}` has no receipt `{}` yet{last}", goal.receipt());
+    Failure::new(ErrorCode::Timeout, message, goes_on(id))
 }
 
 /// What to do with a request that nobody waits for any more.

@@ -169,7 +169,9 @@ fn refused(refusal: &Refusal) -> Failure {
     let Refusal { status, code, detail, .. } = refusal;
     let bad_input = matches!(status, 400 | 413) || (*status == 422 && code != "dispatch_failed");
     match status {
-        _ if bad_input => Failure::usage(format!("the gateway takes this not: {detail}"), "mend it; nothing was done"),
+        _ if bad_input => {
+            Failure::usage(format!("the gateway does not take this: {detail}"), "mend it; nothing was done")
+        }
         401 => Failure::new(
             ErrorCode::Unauthorized,
             format!("the gateway refused: {detail}"),
@@ -246,7 +248,7 @@ mod tests {
         let told = failure(422, &[], body);
         assert_eq!(
             told.message,
-            "the gateway takes this not: payload.prompt: must not be blank; 7: no; whole; it breaks a rule"
+            "the gateway does not take this: payload.prompt: must not be blank; 7: no; whole; it breaks a rule"
         );
     }
 

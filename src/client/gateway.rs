@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use http_body_util::Full;
-use hyper::{Request, body::Bytes, header};
+use hyper::{Request, StatusCode, body::Bytes, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -119,10 +119,14 @@ impl Gateway {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = wire.read(response, LARGEST_BODY).await.map_err(|why| call.lost(why))?;
         if status.is_success() {
-            Ok(body)
-        } else {
-            Err(CallError::Refused(Refusal::read(status.as_u16(), &headers, &body)))
+            return Ok(body);
         }
+        let refusal = Refusal::read(status.as_u16(), &headers, &body);
+        // It gave up on its own answer; the work goes on.
+        if status == StatusCode::GATEWAY_TIMEOUT {
+            return Err(call.lost(refusal.detail));
+        }
+        Err(CallError::Refused(refusal))
     }
 
     pub(super) fn request(&self, wire: &Wire, call: &Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {

@@ -10,6 +10,7 @@ mod boot;
 mod guard;
 mod place;
 mod publish;
+mod react;
 mod run;
 mod signals;
 mod tasks;

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    board::{Board, Facts},
+    board::Board,
     boot::{self, Config, Started},
     guard::{self, Tampering},
     place::Seat,
     publish::Publisher,
     signals::Signals,
     tasks::Tasks,
-    watch::{self as session_watch, Sight, Subject, View},
+    watch::{self as session_watch, Sight, Subject},
     work::{self, Work},
 };
 use crate::{
@@ -27,9 +27,8 @@ use crate::{
     os::{clock, lock::Lock, program, rendezvous::Meeting},
     queue::{AgentNow, Queue},
     store::Store,
-    target::{self, Target},
+    target::Target,
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
-    tmux::{Commands, change},
 };
 
 /// How long the control client may take at the start.
@@ -156,26 +155,26 @@ async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut
 }
 
 /// The running parts.
-struct Gateway {
-    config: Config,
-    tasks: Tasks,
+pub(super) struct Gateway {
+    pub(super) config: Config,
+    pub(super) tasks: Tasks,
     /// Held to the very end: until everything is taken back, nobody else may start.
-    lock: Arc<Lock>,
-    board: Arc<Board>,
-    desired: DesiredConfig,
-    events: EventLog,
-    publisher: Publisher,
-    store: Store,
-    store_thread: std::thread::JoinHandle<()>,
-    generation: u64,
-    subject: watch::Sender<Subject>,
-    queue: Queue,
-    agent: watch::Sender<AgentNow>,
-    sights: mpsc::Receiver<Sight>,
-    found: mpsc::Sender<Tampering>,
-    tampering: mpsc::Receiver<Tampering>,
-    troubles: mpsc::Receiver<String>,
-    notes: Vec<String>,
+    pub(super) lock: Arc<Lock>,
+    pub(super) board: Arc<Board>,
+    pub(super) desired: DesiredConfig,
+    pub(super) events: EventLog,
+    pub(super) publisher: Publisher,
+    pub(super) store: Store,
+    pub(super) store_thread: std::thread::JoinHandle<()>,
+    pub(super) generation: u64,
+    pub(super) subject: watch::Sender<Subject>,
+    pub(super) queue: Queue,
+    pub(super) agent: watch::Sender<AgentNow>,
+    pub(super) sights: mpsc::Receiver<Sight>,
+    pub(super) found: mpsc::Sender<Tampering>,
+    pub(super) tampering: mpsc::Receiver<Tampering>,
+    pub(super) troubles: mpsc::Receiver<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Gateway {
@@ -303,7 +302,7 @@ impl Gateway {
     }
 
     /// Appends to the audit log. A full disk costs the line, not the gateway.
-    fn note(&self, event: &Value) {
+    pub(super) fn note(&self, event: &Value) {
         if let Err(error) = self.events.append(event) {
             tracing::warn!(%error, "an event could not be recorded");
         }
@@ -326,135 +325,6 @@ impl Gateway {
                 Some(why) = self.troubles.recv() => return End::Failed(why),
                 why = self.tasks.unexpected_end() => return End::Failed(why),
             }
-        }
-    }
-
-    /// Takes in a new view of the session.
-    async fn saw(&mut self, view: View) {
-        let before = self.board.facts();
-        if before.view == view {
-            return;
-        }
-        let mut facts = Facts { view: view.clone(), ..before.clone() };
-        if view.agent != before.view.agent {
-            self.agent_changed(&before, &mut facts).await;
-        }
-        if view.session_name != facts.attach.tmux_session_name && !view.session_name.is_empty() {
-            tracing::info!(
-                from = facts.attach.tmux_session_name,
-                to = view.session_name,
-                "the tmux session was renamed"
-            );
-            facts = self.renamed(facts).await;
-        }
-        self.own_window_moved(&view, &mut facts).await;
-        let moved = facts.seat != before.seat || facts.epoch != before.epoch;
-        if moved && let Err(failure) = self.publisher.write_files(&facts) {
-            tracing::warn!(%failure, "the live record could not be written");
-        }
-        let now = work::agent_now(&self.subject.borrow(), &facts);
-        self.board.update(|current| *current = facts);
-        if self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now) {
-            self.queue.recount().await;
-        }
-    }
-
-    async fn renamed(&self, facts: Facts) -> Facts {
-        let (publisher, before) = (self.publisher.clone(), facts.clone());
-        let written = beside(move || {
-            let mut facts = facts;
-            let name = facts.view.session_name.clone();
-            let written = publisher.renamed(&mut facts, &name);
-            (facts, written)
-        });
-        match written.await {
-            Some((facts, written)) => {
-                if let Err(failure) = written {
-                    tracing::warn!(%failure, "the new name could not be written everywhere");
-                }
-                facts
-            }
-            None => before,
-        }
-    }
-
-    async fn agent_changed(&self, before: &Facts, facts: &mut Facts) {
-        match (&before.view.agent, &facts.view.agent) {
-            (_, Some(agent)) => match self.store.epoch_of(agent.clone(), clock::now()).await {
-                Ok(epoch) => {
-                    if epoch != before.epoch {
-                        self.note(&json!({
-                            "kind": "managed_agent_changed",
-                            "managed_agent_instance_epoch": epoch,
-                            "pane_id": agent.pane_id,
-                            "pane_pid": agent.process.pid,
-                            "observed_at_utc": clock::now().iso_seconds(),
-                        }));
-                        tracing::info!(pane = agent.pane_id, pid = agent.process.pid, epoch, "another agent process");
-                    }
-                    facts.epoch = epoch;
-                }
-                Err(error) => tracing::warn!(%error, "the new agent process could not be recorded"),
-            },
-            (Some(agent), None) => {
-                tracing::warn!(pane = agent.pane_id, pid = agent.process.pid, "the agent's process is gone");
-            }
-            (None, None) => {}
-        }
-        match self.store.depth(facts.epoch).await {
-            Ok(depth) => facts.depth = depth,
-            Err(error) => tracing::warn!(%error, "the queue could not be counted"),
-        }
-    }
-
-    /// Our window may be renumbered; at index 0, which is the agent's, it does not stay.
-    async fn own_window_moved(&self, view: &View, facts: &mut Facts) {
-        let (Some(index), Some(window)) = (view.own_index, &mut facts.seat.window) else { return };
-        if index == 0 {
-            let Ok(id) = window.window_id.parse() else { return };
-            let moved = change::move_window(Commands::new(), id, self.publisher.session, view.free_index);
-            tracing::warn!(to = view.free_index, "our window came to index 0, which is the agent's; moving it");
-            let server = self.publisher.server.clone();
-            if let Some(Err(error)) = beside(move || server.run(&moved)).await {
-                tracing::warn!(%error, "our window could not be moved");
-            }
-            return;
-        }
-        window.window_index = index.to_string();
-    }
-
-    /// Somebody found us unresponsive and took our binding back; we hold the lock, so it is ours again.
-    async fn publish_again(&self) {
-        tracing::warn!("the live binding was withdrawn while this gateway was unresponsive; publishing it again");
-        self.board.write();
-        let facts = self.board.facts();
-        let publisher = self.publisher.clone();
-        let again = beside(move || {
-            publisher.write_files(&facts)?;
-            publisher.announce(&facts, clock::now())
-        });
-        if let Some(Err(failure)) = again.await {
-            tracing::error!(%failure, "could not publish again");
-        }
-    }
-
-    /// The agent was launched again, perhaps in another pane.
-    async fn follow_surface(&self) {
-        let (context, root) = (self.config.context.clone(), self.config.root.clone());
-        let target = match beside(move || target::of_root(&context, &root)).await {
-            Some(Ok(target)) if target.session.is_ok() => target,
-            Some(Ok(_)) | None => return,
-            Some(Err(failure)) => {
-                tracing::warn!(%failure, "the changed surface could not be read");
-                return;
-            }
-        };
-        if let Ok(next) = boot::subject(&target, &self.board.facts().seat) {
-            self.subject.send_if_modified(|current| {
-                let changed = *current != next;
-                *current = next;
-                changed
-            });
         }
     }
 
@@ -503,7 +373,7 @@ async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Rec
 }
 
 /// Does work that may have to wait (a tmux process, a lock) beside the one thread that serves requests.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.inspect_err(|error| tracing::error!(%error, "work beside the gateway failed")).ok()
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fields::Issue;
 use crate::{
-    api::{AdmissionPolicy, ControlPromptRefused},
+    api::{AdmissionPolicy, ControlPromptRefused, ERROR_CODE_HEADER},
     queue::Refusal,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem {
     status: u16,
+    /// Travels beside the body, which the contract gives no place for it.
+    code: Option<&'static str>,
     detail: Value,
     retry_after: Option<u64>,
 }
@@ -25,13 +27,13 @@ pub(super) struct Problem {
 impl Problem {
     /// In one sentence.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status: status.as_u16(), detail: Value::String(detail.into()), retry_after: None }
+        Self { status: status.as_u16(), code: None, detail: Value::String(detail.into()), retry_after: None }
     }
 
     /// 422, with every place that is wrong.
     pub(super) fn invalid(issues: &[Issue]) -> Self {
         let detail = issues.iter().map(Issue::to_json).collect();
-        Self { status: 422, detail, retry_after: None }
+        Self { status: 422, code: None, detail, retry_after: None }
     }
 
     /// 413, with both numbers.
@@ -44,7 +46,7 @@ impl Problem {
         let body = ControlPromptRefused::new(policy, refusal.code, refusal.detail.as_str());
         // Plain text and words: there is nothing in it that could fail.
         let detail = serde_json::to_value(body).unwrap_or_default();
-        Self { status: refusal.status, detail, retry_after: refusal.retry_after }
+        Self { status: refusal.status, code: Some(refusal.code), detail, retry_after: refusal.retry_after }
     }
 }
 
@@ -57,7 +59,8 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self { status: refusal.status, detail: Value::String(refusal.detail), retry_after: refusal.retry_after }
+        let Refusal { status, code, detail, retry_after } = refusal;
+        Self { status, code: Some(code), detail: Value::String(detail), retry_after }
     }
 }
 
@@ -65,6 +68,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(json!({ "detail": self.detail }))).into_response();
+        if let Some(code) = self.code {
+            response.headers_mut().insert(ERROR_CODE_HEADER, HeaderValue::from_static(code));
+        }
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -87,6 +93,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_keeps_its_status_its_words_and_its_retry() {
         let refusal = Refusal { status: 429, code: "queue_full", detail: "full".to_owned(), retry_after: Some(5) };
+        let word = Problem::from(refusal.clone()).into_response().headers()["agents-error-code"].clone();
+        assert_eq!(word, "queue_full");
         let answer = shown(refusal.clone().into()).await;
         assert_eq!(answer, (429, Some("5".to_owned()), json!({"detail": "full"})));
         let answer = shown(Problem::prompt_refused(AdmissionPolicy::Always, &refusal)).await;

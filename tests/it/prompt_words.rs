@@ -335,6 +335,8 @@ fn each_refusal_of_a_gateway_has_its_exit_status_its_word_and_a_hint() {
         (prompt, Reply::Json(200, json!({"request_id": 1})), 12, "not the contract's", "attach --restart"),
         (prompt, Reply::HangUp, 9, "POST /v1/requests was sent and not answered", "--idempotency-key "),
         (show, Reply::Json(404, text("no request has the id `x`")), 3, "no request has the id", "requests list"),
+        (prompt, Reply::Json(504, text("it took more than 30 s")), 9, "more than 30 s", "types nothing twice"),
+        (show, Reply::Json(504, text("it took more than 30 s")), 10, "more than 30 s", "agents gateway status"),
         (show, Reply::HangUp, 10, "GET /v1/requests/", "agents gateway status"),
         (
             &["gateway", "requests", "cancel", ID],
@@ -371,6 +373,28 @@ fn a_stranger_hears_neither_the_prompt_nor_the_token() {
         assert_eq!(asked, expected);
         let told_strangers: Vec<_> = heard.iter().filter(|heard| heard.path == "/health").collect();
         assert!(!told_strangers.iter().any(|heard| heard.head.contains("authorization")), "{heard:#?}");
+    }
+}
+
+#[test]
+fn a_gateway_of_another_program_takes_prompts_and_gives_no_receipts() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let gateway = StandIn::new(&world, &agent, |heard| match heard.call().as_str() {
+        "POST /v1/requests" => Reply::Json(200, accepted(1)),
+        _ => Reply::Json(404, json!({"detail": "Not Found"})),
+    });
+    // Only ours describes its owner.
+    std::fs::remove_file(agent.root.join("gateway/run/owner.json")).unwrap();
+    let prompt = &["gateway", "prompt", "--prompt", "x"][..];
+    world.agents(&of(prompt, &agent)).ok();
+    assert_eq!(gateway.heard().pop().unwrap().header("authorization"), None, "it wants no token of ours");
+    let asked = gateway.heard().len();
+    let wait = [prompt, &["--wait"]].concat();
+    world.agents(&of(&wait, &agent)).fails(12, "does not say what becomes of a request", "leave out --wait");
+    assert_eq!(gateway.heard().len(), asked, "nothing was sent that could not be followed");
+    for words in [&["gateway", "requests", "list"][..], &["gateway", "requests", "show", ID]] {
+        world.agents(&of(words, &agent)).fails(12, "does not know this command", "attach --restart");
     }
 }
 
@@ -453,7 +477,7 @@ fn a_wait_ends_with_its_receipt_however_often_the_connection_breaks() {
 fn a_wait_that_cannot_reach_its_goal_says_why() {
     let world = World::new();
     let agent = world.launch("alpha");
-    let cases: [(&'static [&'static str], &str, i32, &str, &str); 4] = [
+    let cases: [(&'static [&'static str], &str, i32, &str, &str); 3] = [
         (
             &["queued", "refused expired it waited longer than 5 s"],
             "--wait",
@@ -462,21 +486,29 @@ fn a_wait_that_cannot_reach_its_goal_says_why() {
             "requests show",
         ),
         (&["queued", "typing", "indeterminate server_lost tmux ended"], "--wait", 9, "(server_lost): tmux", "look at"),
-        (&["queued", "submitted", "indeterminate agent_ended it ended"], "--wait=ended", 9, "(agent_ended)", "look at"),
         (
-            &["queued", "deferred draft somebody is typing"],
-            "--wait",
-            10,
-            "deferred: somebody is typing",
-            "requests watch",
+            &["queued", "submitted", "indeterminate agent_ended gone"],
+            "--wait=ended",
+            9,
+            "(agent_ended): gone",
+            "look at",
         ),
     ];
     for (steps, until, status, error, hint) in cases {
         let _gateway = StandIn::new(&world, &agent, growing(steps, STATES));
-        let words = ["gateway", "prompt", "--prompt", "x", until, "--timeout", "1500ms"];
-        let run = world.agents(&of(&words, &agent)).fails(status, error, hint);
+        let run = world.agents(&of(&["gateway", "prompt", "--prompt", "x", until], &agent)).fails(status, error, hint);
         assert!(run.stderr.contains(ID), "{run:#?}");
     }
+    let waits = &["queued", "deferred draft somebody is typing"];
+    let _gateway = StandIn::new(&world, &agent, |heard| match heard.path.as_str() {
+        "/v1/requests" => Reply::Json(200, accepted(1)),
+        path if path.starts_with("/v1/events") => Reply::EventsAndSilence(": following\n\n".to_owned()),
+        _ => Reply::Json(200, detail("accepted", waits)),
+    });
+    let words = ["gateway", "prompt", "--prompt", "x", "--wait=started", "--timeout", "300ms"];
+    let error =
+        format!("request `{ID}` has no receipt `turn_started` yet; the last one is deferred: somebody is typing");
+    world.agents(&of(&words, &agent)).fails(10, &error, "requests watch");
 }
 
 #[test]

@@ -6,9 +6,9 @@
 #![expect(clippy::disallowed_types, reason = "the demo types what an operator would type")]
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, BufRead, BufReader, IsTerminal},
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -59,6 +59,16 @@ fn play(stage: &mut Stage) -> Result<(), Failure> {
     let live = stage.status()?;
     expect(&live, "gateway_health", "healthy")?;
 
+    stage
+        .say("A prompt goes through its durable queue. Each receipt is shown as it comes; the last line is the reply.");
+    let prompt = ["gateway", "prompt", "--agent-name", "demo", "--prompt", "echo $((6 * 7))", "--wait=ended", "-v"];
+    if stage.agents_live(&prompt)?.trim() != "42" {
+        return Err(Failure::internal("the agent's reply to the prompt is not 42"));
+    }
+
+    stage.say("What the gateway has been asked, and what became of it.");
+    stage.agents(&["gateway", "requests", "list", "--agent-name", "demo"])?;
+
     stage.say("Now the worst: the gateway is killed without a chance to clean up.");
     let pid = stage.gateway_pid()?;
     stage.kill(pid)?;
@@ -101,7 +111,11 @@ fn quoted(path: &Path) -> String {
 
 /// Words as a person would type them.
 fn typed(words: &[&str]) -> String {
-    words.iter().map(|word| shell_quote(word)).collect::<Vec<_>>().join(" ")
+    let one = |word: &&str| match word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {
+        Some((flag, value)) => format!("{flag}={}", shell_quote(value)),
+        None => shell_quote(word),
+    };
+    words.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// The private world of the demo.
@@ -162,6 +176,32 @@ impl Stage {
         self.step(&shown, Command::new(program).args(words))
     }
 
+    /// As [`Stage::agents`]; what it says on the way is shown as it comes.
+    fn agents_live(&mut self, words: &[&str]) -> Result<String, Failure> {
+        let shown = format!("agents {}", typed(words));
+        self.show(&shown);
+        let mut command = Command::new(&self.program);
+        let failed = |error: io::Error| Failure::internal(format!("`{shown}` could not be run: {error}"));
+        let piped = self.in_world(command.args(words)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().map_err(failed)?;
+        let mut stderr = String::new();
+        for line in child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).lines()) {
+            let line = line.map_err(failed)?;
+            if !self.report.wants_json() {
+                render::line(&line);
+            }
+            stderr.push_str(&line);
+            stderr.push('\n');
+        }
+        // A reply of the demo fits into the pipe, so the program did not wait for this.
+        let done = child.wait_with_output().map_err(failed)?;
+        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+        if !self.report.wants_json() {
+            stdout.lines().for_each(render::line);
+        }
+        self.finish(&shown, done.status, stdout, &stderr)
+    }
+
     fn tmux(&mut self, words: &[&str]) -> Result<String, Failure> {
         let socket = self.socket();
         let shown = format!("tmux -S {} {}", quoted(&socket), typed(words));
@@ -179,11 +219,17 @@ impl Stage {
         if !self.report.wants_json() {
             stdout.lines().chain(stderr.lines()).for_each(render::line);
         }
-        self.steps.push(json!({ "command": shown, "status": done.status.code(), "stdout": stdout, "stderr": stderr }));
-        if done.status.success() {
+        self.finish(shown, done.status, stdout, &stderr)
+    }
+
+    /// Keeps a step; one that failed ends the demo.
+    fn finish(&mut self, shown: &str, status: ExitStatus, stdout: String, stderr: &str) -> Result<String, Failure> {
+        self.steps.push(json!({ "command": shown, "status": status.code(), "stdout": stdout, "stderr": stderr }));
+        if status.success() {
             return Ok(stdout);
         }
-        Err(Failure::internal(format!("`{shown}` failed: {}", stderr.lines().next().unwrap_or("no message"))))
+        let error = stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("no message");
+        Err(Failure::internal(format!("`{shown}` failed: {error}")))
     }
 
     /// Nothing of the caller's tmux or gateway variables reaches the demo.
