@@ -125,8 +125,14 @@ impl Worker {
         }
         let agent = self.queue.agent();
         let until_expiry = pause_until_expiry(&rows);
-        let Some(process) = &agent.process else { return Ok(until_expiry) };
+        let Some(process) = &agent.process else {
+            self.abandoned(&rows).await;
+            return Ok(until_expiry);
+        };
         let head = rows.first().filter(|row| row.epoch == agent.epoch);
+        if head.is_none() {
+            self.undecided(&rows, agent.epoch).await;
+        }
         if head.is_none() && self.turn.is_none() {
             return Ok(until_expiry);
         }
@@ -242,6 +248,25 @@ impl Worker {
         }
     }
 
+    /// The agent is away: its turn is over, and what waits has to know why.
+    async fn abandoned(&mut self, rows: &[QueuedRow]) {
+        if let Some(turn) = self.turn.take() {
+            self.queue.remember(&turn.id, vec![Turn::lost()]).await;
+        }
+        if let Some(first) = rows.first() {
+            let detail = "the agent is not there: its pane or program has ended";
+            self.defer(&first.id, "agent_not_running", detail.to_owned()).await;
+        }
+    }
+
+    /// What was accepted for an earlier process of the agent waits for somebody to decide.
+    async fn undecided(&mut self, rows: &[QueuedRow], epoch: u64) {
+        for row in rows.iter().filter(|row| row.epoch < epoch) {
+            let detail = "the agent was replaced since it was accepted; `agents gateway reconcile` decides about it";
+            self.defer(&row.id, "reconciliation", detail.to_owned()).await;
+        }
+    }
+
     async fn unreachable(&mut self, head: Option<&QueuedRow>, error: &HandError) -> Next {
         self.quiet.reset();
         if let Some(head) = head {
@@ -256,7 +281,10 @@ impl Worker {
         if reason == "settling" || self.told.insert(id.clone(), reason) == Some(reason) {
             return;
         }
-        self.queue.remember(id, vec![Note::new(Receipt::Deferred).because(reason, detail)]).await;
+        let note = Note::new(Receipt::Deferred).because(reason, detail);
+        if let Err(error) = self.queue.inner.store.defer(id, note, clock::now()).await {
+            tracing::warn!(%error, request_id = %id, "what a request waits for could not be recorded");
+        }
     }
 
     fn later(&mut self) -> Next {
