@@ -14,7 +14,7 @@ use super::{
     signals::Signals,
     tasks::Tasks,
     watch::{self as session_watch, Sight, Subject},
-    work::{self, Work},
+    work::Work,
 };
 use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
