@@ -170,9 +170,10 @@ impl<J: Journal> Act<'_, J> {
             Ok(buffer) => buffer,
             Err(error) => return held("tmux_unreachable", error.to_string()),
         };
-        if !self.journal.begin(Note::new(Receipt::Typing).seen(seen)).await? {
+        let begun = self.journal.begin(Note::new(Receipt::Typing).seen(seen)).await;
+        if begun != Ok(true) {
             self.hand.unload(&buffer).await;
-            return Ok(Err(Outcome::Withdrawn));
+            return begun.map(|_withdrawn| Err(Outcome::Withdrawn));
         }
         let strokes = [Stroke::Paste { buffer: buffer.clone(), bracketed: true }];
         let (guard, mark) = (self.guard(look), Mark::Typed(id.to_owned()));

@@ -47,11 +47,15 @@ pub enum Step {
 }
 
 impl Turn {
+    /// The receipt of a turn whose end nobody will see.
+    pub fn lost() -> Note {
+        Note::new(Receipt::Indeterminate).because("agent_ended", "the agent ended before it was ready again")
+    }
+
     /// Takes in a look.
     pub fn step(&self, look: &Look, reading: &Reading, quiet: Duration) -> Step {
         if look.now.dead || look.now.pid != self.pid {
-            let detail = "the agent ended before it was ready again";
-            return Step::Lost(Note::new(Receipt::Indeterminate).because("agent_ended", detail));
+            return Step::Lost(Self::lost());
         }
         match &reading.against {
             None if quiet >= SETTLED => Step::Ended,

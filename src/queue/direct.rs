@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     AgentNow, Key, Queue, Refusal,
     door::key_reused,
+    recover::After,
     run::{Done, Text},
     worker::Worker,
 };
@@ -23,7 +24,7 @@ use crate::{
     api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress, SpecialKey},
     delivery::{Decision, Policy, Prompt, Stage, decide, survey},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
-    os::{clock, lock::Lock, random},
+    os::{clock, random},
     store::{Admitted, Answer, NewRow},
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, Stroke},
 };
@@ -235,12 +236,21 @@ impl Worker {
         match job {
             Job::Prompt(prompt, answer) => {
                 let done = self.direct_prompt(prompt).await;
+                self.notice(done.as_ref().err());
                 drop(answer.send(done));
             }
             Job::Keys(keys, answer) => {
                 let done = self.direct_keys(keys).await;
+                self.notice(done.as_ref().err());
                 drop(answer.send(done));
             }
+        }
+    }
+
+    /// When the store failed, the work may be half done.
+    fn notice(&mut self, refusal: Option<&Refusal>) {
+        if refusal.is_some_and(|refusal| refusal.status >= 500) {
+            self.unsettled.get_or_insert(After::Failure);
         }
     }
 
@@ -264,12 +274,12 @@ impl Worker {
                 return Ok(sent);
             }
             Ok(Done::Waits(reason, detail)) => {
-                self.queue.refuse(&id, reason, &detail).await;
+                self.queue.refuse(&id, reason, &detail).await?;
                 return Err(not_now(policy, reason, detail));
             }
             Ok(Done::Withdrawn) => ("withdrawn", "the request was taken back".to_owned()),
             Ok(Done::Unproven(detail)) => ("unconfirmed", format!("request {id}: {detail}")),
-            Err(closed) => ("store_failed", closed.to_string()),
+            Err(closed) => return Err(closed.into()),
         };
         Err(Refusal::new(422, "dispatch_failed", format!("{code}: {detail}")))
     }
@@ -313,15 +323,15 @@ impl Worker {
         let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look))).await {
             Ok(Done::Submitted(_)) => None,
             Ok(Done::Waits(reason, detail)) => {
-                self.queue.refuse(&text.id, reason, &detail).await;
+                self.queue.refuse(&text.id, reason, &detail).await?;
                 Some(detail)
             }
             Ok(Done::Withdrawn) => Some("it was taken back".to_owned()),
             Ok(Done::Unproven(detail)) => Some(detail),
-            Err(closed) => Some(closed.to_string()),
+            Err(closed) => return Err(closed.into()),
         };
         if let Some(detail) = refused {
-            self.queue.refuse(id, "new_chat", &detail).await;
+            self.queue.refuse(id, "new_chat", &detail).await?;
             return Err(unready(detail));
         }
         self.quiet.reset();
@@ -330,7 +340,7 @@ impl Worker {
             match self.rest(hand, next, Policy::ReadyOnly, REST).await {
                 Ok(look) => return Ok(look),
                 Err(refusal) if begun.elapsed() >= NEW_CHAT => {
-                    self.queue.refuse(id, "new_chat", &refusal.detail).await;
+                    self.queue.refuse(id, "new_chat", &refusal.detail).await?;
                     return Err(unready(refusal.detail));
                 }
                 Err(_) => sleep(Duration::from_millis(50)).await,
@@ -348,10 +358,12 @@ impl Worker {
         }
         let payload = json!({ "sequence": direct.sequence, "escape_special_keys": direct.escaped });
         let id = self.queue.register(RequestKind::SendKeys, Route::SendKeys, &payload, direct.key.as_ref()).await?;
-        let Ok(Some(_typing)) = Lock::try_take(&self.queue.inner.place.lock) else {
-            let detail = "another program of this kind types into the pane";
-            self.queue.refuse(&id, "other_hand", detail).await;
-            return Err(Refusal::new(409, "not_ready", detail).again_in(1));
+        let _slot = match self.queue.slot() {
+            Ok(slot) => slot,
+            Err((reason, detail)) => {
+                self.queue.refuse(&id, reason, &detail).await?;
+                return Err(Refusal::new(409, "not_ready", detail).again_in(1));
+            }
         };
         let store = &self.queue.inner.store;
         store.begin(&id, clock::now(), vec![Note::new(Receipt::Typing)]).await?;

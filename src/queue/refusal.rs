@@ -1,6 +1,6 @@
 //! Refusals on their way to HTTP, and how failures of the store become one.
 
-use crate::store::StoreError;
+use crate::{delivery::JournalClosed, store::StoreError};
 
 /// Nothing was accepted, or what was asked cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,13 @@ impl Refusal {
     pub fn again_in(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+}
+
+impl From<JournalClosed> for Refusal {
+    fn from(closed: JournalClosed) -> Self {
+        let detail = format!("{closed}; `GET /v1/requests` shows how far the request came");
+        Self::new(503, "store_failed", detail).again_in(5)
     }
 }
 

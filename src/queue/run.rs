@@ -52,8 +52,9 @@ impl Journal for Record<'_> {
     }
 }
 
-fn closed(error: &StoreError) -> JournalClosed {
-    tracing::error!(%error, "a receipt could not be recorded; nothing more is typed for this request");
+/// Nothing more is typed for a request until its steps can be recorded again.
+pub(super) fn closed(error: &StoreError) -> JournalClosed {
+    tracing::error!(%error, "a step of a request could not be recorded");
     JournalClosed
 }
 
@@ -68,14 +69,29 @@ impl Queue {
     /// # Errors
     /// [`JournalClosed`] when the store takes nothing more.
     pub(super) async fn deliver(&self, hand: &Hand, text: &Text, stage: Stage) -> Result<Done, JournalClosed> {
-        // Whoever types here without a gateway holds the same lock.
-        let _typing = match Lock::try_take(&self.inner.place.lock) {
-            Ok(Some(lock)) => lock,
-            Ok(None) => {
-                return Ok(Done::Waits("other_hand", "another program of this kind types into the pane".to_owned()));
-            }
-            Err(error) => return Ok(Done::Waits("lock_failed", error.to_string())),
-        };
+        match self.slot() {
+            Ok(slot) => self.deliver_in(&slot, hand, text, stage).await,
+            Err((reason, detail)) => Ok(Done::Waits(reason, detail)),
+        }
+    }
+
+    /// The right to type: whoever types here without a gateway holds the same lock.
+    pub(super) fn slot(&self) -> Result<Lock, (&'static str, String)> {
+        match Lock::try_take(&self.inner.place.lock) {
+            Ok(Some(lock)) => Ok(lock),
+            Ok(None) => Err(("other_hand", "another program of this kind types into the pane".to_owned())),
+            Err(error) => Err(("lock_failed", error.to_string())),
+        }
+    }
+
+    /// Delivers a text in the slot that the caller holds.
+    pub(super) async fn deliver_in(
+        &self,
+        _slot: &Lock,
+        hand: &Hand,
+        text: &Text,
+        stage: Stage,
+    ) -> Result<Done, JournalClosed> {
         if let Err(error) = hand.take().await {
             return Ok(Done::Waits("tmux_unreachable", error.to_string()));
         }
@@ -123,15 +139,16 @@ impl Queue {
     }
 
     /// Ends a request that is never typed.
-    pub(super) async fn refuse(&self, id: &RequestId, reason: &str, detail: &str) {
+    ///
+    /// # Errors
+    /// [`JournalClosed`] when the store takes nothing more: it stays as it is.
+    pub(super) async fn refuse(&self, id: &RequestId, reason: &str, detail: &str) -> Result<(), JournalClosed> {
         let note = Note::new(Receipt::Refused).because(reason, detail);
         let error = format!("refused ({reason}): {detail}");
         let recorded =
             self.inner.store.finish(id, RequestState::Failed, Some(error), None, vec![note], clock::now()).await;
-        if let Err(error) = recorded {
-            closed(&error);
-        }
         self.recount().await;
+        recorded.map(drop).map_err(|error| closed(&error))
     }
 
     /// Puts receipts on record that change no state.

@@ -14,6 +14,7 @@ use super::{
     AgentNow, Queue,
     coalesce::{Action, Waiting, coalesce, run_around},
     direct::Job,
+    recover::After,
     run::{Done, Text},
 };
 use crate::{
@@ -31,6 +32,9 @@ const AT_ONCE: usize = 64;
 /// The shortest and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(500));
 
+/// How long a store that took nothing is left alone: a full disk is somebody's to empty.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long a delivery may go on after the gateway was asked to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,8 @@ pub struct Worker {
     /// What each waiting request was last told it waits for.
     told: HashMap<RequestId, &'static str>,
     pause: Duration,
+    /// Requests may be on their way although nobody types.
+    pub(super) unsettled: Option<After>,
 }
 
 /// When to come back.
@@ -61,22 +67,15 @@ pub(super) enum Next {
 impl Worker {
     pub(super) fn new(queue: Queue, jobs: mpsc::Receiver<Job>) -> Self {
         let (quiet, began, told) = (Quiet::default(), Instant::now(), HashMap::new());
-        Self { queue, jobs, began, quiet, turn: None, told, pause: PAUSES.0 }
+        Self { queue, jobs, began, quiet, turn: None, told, pause: PAUSES.0, unsettled: Some(After::Start) }
     }
 
     /// Works until it is asked to stop; what is on its way then may go on for a second.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut agent = self.queue.inner.agent.clone();
-        let mut recovered = false;
         loop {
             let next = {
-                let round = async {
-                    if !recovered {
-                        self.recover().await;
-                        recovered = true;
-                    }
-                    self.round().await
-                };
+                let round = self.settled_round();
                 let mut round = std::pin::pin!(round);
                 let next = tokio::select! {
                     next = &mut round => Some(next),
@@ -92,9 +91,9 @@ impl Worker {
             let queue = self.queue.clone();
             let pause = async {
                 match next {
-                    Ok(Next::Again) => {}
-                    Ok(Next::Later(pause)) => sleep(pause).await,
-                    Ok(Next::Idle) | Err(JournalClosed) => std::future::pending().await,
+                    Next::Again => {}
+                    Next::Later(pause) => sleep(pause).await,
+                    Next::Idle => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -105,6 +104,25 @@ impl Worker {
                 () = asked(&mut stop) => return,
             }
         }
+    }
+
+    /// One look at everything, after what an earlier failure or an earlier gateway left behind.
+    async fn settled_round(&mut self) -> Next {
+        let settled = match self.unsettled {
+            Some(after) => self.recover(after).await,
+            None => Ok(()),
+        };
+        let next = match settled {
+            Ok(()) => {
+                self.unsettled = None;
+                self.round().await
+            }
+            Err(closed) => Err(closed),
+        };
+        next.unwrap_or_else(|JournalClosed| {
+            self.unsettled.get_or_insert(After::Failure);
+            Next::Later(STORE_PAUSE)
+        })
     }
 
     /// One look at everything.
@@ -125,8 +143,14 @@ impl Worker {
         }
         let agent = self.queue.agent();
         let until_expiry = pause_until_expiry(&rows);
-        let Some(process) = &agent.process else { return Ok(until_expiry) };
+        let Some(process) = &agent.process else {
+            self.abandoned(&rows).await;
+            return Ok(until_expiry);
+        };
         let head = rows.first().filter(|row| row.epoch == agent.epoch);
+        if head.is_none() {
+            self.undecided(&rows, agent.epoch).await;
+        }
         if head.is_none() && self.turn.is_none() {
             return Ok(until_expiry);
         }
@@ -170,14 +194,14 @@ impl Worker {
         let prompt = match prompt_of(head) {
             Ok(prompt) => prompt,
             Err((reason, detail)) => {
-                self.queue.refuse(&head.id, reason, &detail).await;
+                self.queue.refuse(&head.id, reason, &detail).await?;
                 return Ok(Next::Again);
             }
         };
         let now = clock::now().epoch_millis() / 1000;
         match decide(&prompt, &look, around, reading, Policy::ReadyOnly, quiet, now) {
             Decision::Refuse(reason, detail) => {
-                self.queue.refuse(&head.id, reason, &detail).await;
+                self.queue.refuse(&head.id, reason, &detail).await?;
                 Ok(Next::Again)
             }
             Decision::Wait(reason, detail) => {
@@ -242,6 +266,25 @@ impl Worker {
         }
     }
 
+    /// The agent is away: its turn is over, and what waits has to know why.
+    async fn abandoned(&mut self, rows: &[QueuedRow]) {
+        if let Some(turn) = self.turn.take() {
+            self.queue.remember(&turn.id, vec![Turn::lost()]).await;
+        }
+        if let Some(first) = rows.first() {
+            let detail = "the agent is not there: its pane or program has ended";
+            self.defer(&first.id, "agent_not_running", detail.to_owned()).await;
+        }
+    }
+
+    /// What was accepted for an earlier process of the agent waits for somebody to decide.
+    async fn undecided(&mut self, rows: &[QueuedRow], epoch: u64) {
+        for row in rows.iter().filter(|row| row.epoch < epoch) {
+            let detail = "the agent was replaced since it was accepted; `agents gateway reconcile` decides about it";
+            self.defer(&row.id, "reconciliation", detail.to_owned()).await;
+        }
+    }
+
     async fn unreachable(&mut self, head: Option<&QueuedRow>, error: &HandError) -> Next {
         self.quiet.reset();
         if let Some(head) = head {
@@ -256,7 +299,10 @@ impl Worker {
         if reason == "settling" || self.told.insert(id.clone(), reason) == Some(reason) {
             return;
         }
-        self.queue.remember(id, vec![Note::new(Receipt::Deferred).because(reason, detail)]).await;
+        let note = Note::new(Receipt::Deferred).because(reason, detail);
+        if let Err(error) = self.queue.inner.store.defer(id, note, clock::now()).await {
+            tracing::warn!(%error, request_id = %id, "what a request waits for could not be recorded");
+        }
     }
 
     fn later(&mut self) -> Next {

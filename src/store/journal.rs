@@ -8,7 +8,7 @@ use super::{
     rows::{JournalRow, RECEIPT, journal},
     thread::{Change, Store},
 };
-use crate::model::{Moment, Note, RequestId};
+use crate::model::{Moment, Note, RequestId, RequestState};
 
 impl Change<'_> {
     /// Appends one entry. `at` is in milliseconds.
@@ -43,6 +43,23 @@ impl Store {
     pub async fn note(&self, id: &RequestId, notes: Vec<Note>, at: Moment) -> Result<(), StoreError> {
         let id = id.clone();
         self.write(move |change| change.append_notes(&id, &notes, at)).await
+    }
+
+    /// Tells a waiting request what it waits for. False, and nothing is recorded, if it does not wait any more: nothing
+    /// may follow the receipt that ended it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn defer(&self, id: &RequestId, note: Note, at: Moment) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |change| match change.standing(&id)? {
+            Some(standing) if standing.state == RequestState::Accepted => {
+                change.append_notes(&id, &[note], at)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        })
+        .await
     }
 
     /// Records an event that is no receipt: `admission`, `control_prompt_refused`… `data` is an object.

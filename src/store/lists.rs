@@ -52,12 +52,12 @@ impl Store {
         self.queued(queued_where!("a.state = 'running'"), ALL).await
     }
 
-    /// Direct work that is not done, taken up or not: after a start, what a dead gateway left.
+    /// Direct work that was not taken up: after a start, what a dead gateway left.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn unfinished_direct(&self) -> Result<Vec<QueuedRow>, StoreError> {
-        self.queued(queued_where!("a.state IN ('accepted', 'running') AND a.route <> 'queue'"), ALL).await
+    pub async fn waiting_direct(&self) -> Result<Vec<QueuedRow>, StoreError> {
+        self.queued(queued_where!("a.state = 'accepted' AND a.route <> 'queue'"), ALL).await
     }
 
     async fn queued(&self, statement: &'static str, limit: u64) -> Result<Vec<QueuedRow>, StoreError> {

@@ -31,6 +31,13 @@ pub enum Composer {
 /// The cursor's row, cut at the cursor; the first part is as wide as the cursor's column.
 pub fn cursor_text(look: &Look) -> (String, String) {
     let row = look.rows.get(look.now.cursor_y).map(String::as_str).unwrap_or_default();
+    // Versions of tmux draw joined signs with different widths, and only the row's end is the same for all of them.
+    if let Some(least) = least_width(row)
+        && look.now.cursor_x >= least
+    {
+        let blanks = look.now.cursor_x - least;
+        return (format!("{row}{}", " ".repeat(blanks)), String::new());
+    }
     let (mut column, mut before) = (0, String::new());
     let mut rest = row.chars();
     while column < look.now.cursor_x {
@@ -43,6 +50,19 @@ pub fn cursor_text(look: &Look) -> (String, String) {
     // What has no width belongs to the character before it.
     let after: String = rest.skip_while(|c| c.width().unwrap_or(0) == 0).collect();
     (before, after)
+}
+
+/// How wide a row with joined signs is at least, where each of them takes the place of its first; `None` for a row
+/// without any.
+fn least_width(row: &str) -> Option<usize> {
+    let (mut width, mut joined, mut any) = (0, false, false);
+    for c in row.chars() {
+        let is_part = joined || matches!(c, '\u{1f3fb}'..='\u{1f3ff}');
+        width += if is_part { 0 } else { c.width().unwrap_or(0) };
+        any |= is_part;
+        joined = c == '\u{200d}';
+    }
+    any.then_some(width)
 }
 
 /// What stands at the cursor. In a shell a lone `>` asks for the rest of a command.
@@ -153,6 +173,30 @@ pub(super) mod tests {
         ] {
             assert_eq!(composer(&pane(row, after), false), Composer::Draft(draft.to_owned()), "{row}|{after}");
         }
+    }
+
+    #[test]
+    fn joined_signs_have_the_width_that_the_terminal_gave_them() {
+        let family = "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+        for (row, columns) in [
+            (format!("❯ {family} and text"), 13),
+            (format!("❯ {family} and text"), 17),
+            (format!("❯ {family}"), 4),
+            ("❯ \u{1f44d}\u{1f3fd}x".to_owned(), 5),
+            ("❯ \u{1f44d}\u{1f3fd}x".to_owned(), 7),
+        ] {
+            let mut look = pane("", "");
+            look.now.cursor_x = columns;
+            look.rows[0].clone_from(&row);
+            let (before, after) = cursor_text(&look);
+            assert_eq!((before.trim_end(), after.as_str()), (row.as_str(), ""), "{columns}");
+        }
+        let mut look = pane("", "");
+        look.now.cursor_x = 5;
+        look.rows[0] = "\u{1f468}\u{200d}\u{1f4bb} ❯".to_owned();
+        assert_eq!(composer(&look, false), Composer::Empty);
+        look.now.cursor_x = 3;
+        assert_eq!(cursor_text(&look).1, "❯", "a cursor inside the row");
     }
 
     #[test]

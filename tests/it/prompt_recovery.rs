@@ -1,0 +1,328 @@
+//! The gateway dies, at any moment: no prompt is typed twice, and none is lost without a word.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{
+    Http, Live, Seeded, Sent, World, eventually, eventually_within, gone, id_of, port_of, prompt, signal,
+};
+
+fn sent(client: &str, text: String, id: Option<String>) -> Sent {
+    Sent { client: client.to_owned(), text, id }
+}
+
+/// Sends, and sends the same again until it is answered: what a careful caller does.
+fn send_surely(live: &mut Live, text: &str, key: &str) -> String {
+    loop {
+        let http = live.http.with("Idempotency-Key", key);
+        let body = prompt(text).to_string();
+        let answer =
+            http.try_keep().and_then(|mut connection| connection.send("POST", "/v1/requests", Some(body.as_bytes())));
+        match answer {
+            Ok(answer) if answer.status == 200 => return id_of(&answer.json()),
+            Ok(answer) if answer.status == 503 => {}
+            Ok(answer) => panic!("{answer:?}"),
+            Err(_) => live.restart(),
+        }
+    }
+}
+
+/// Lets this much of a busy agent's work pass; precise below a millisecond.
+fn pass(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn two_hundred_deaths_at_any_moment_type_nothing_twice_and_lose_nothing() {
+    let seed = 20_261_121;
+    let mut chance = Seeded::new(seed);
+    let mut live = Live::new(&["work=15"]);
+    let mut all = Vec::new();
+    for run in 0..200 {
+        for _ in 0..chance.within(1..4) {
+            let text = format!("prompt {} of run {run}.", all.len());
+            let id = send_surely(&mut live, &text, &format!("key-{}", all.len()));
+            all.push(sent("one", text, Some(id)));
+        }
+        pass(Duration::from_micros(chance.within(0..80_000)));
+        live.world.kill_gateways();
+        live.restart();
+    }
+    live.drained(Duration::from_secs(120));
+    eprintln!("seed {seed}: {} prompts", all.len());
+    live.holds(&all, &[]);
+    let uncertain = crate::support::Told::all(&live.http).iter().filter(|told| told.state == "failed").count();
+    assert_eq!(uncertain, 0, "the pane's own memory tells what became of each");
+}
+
+#[test]
+fn a_death_at_each_receipt_is_survived() {
+    for step in ["queued", "typing", "typed", "submitted", "turn_started"] {
+        for round in 0..3 {
+            let mut live = Live::new(&["work=200", "slow-paint=40"]);
+            let before = live.send("before");
+            live.receives(&before, "turn_ended");
+            let stream = live.http.events("/v1/events").unwrap();
+            let gateway = live.world.gateway_pid();
+            let texts = [format!("one at {step}"), format!("two at {step}")];
+            let ids = texts.each_ref().map(|text| live.send(text));
+            stream.until(step, |event| {
+                event.comment.is_none()
+                    && event.json()["request_id"] == ids[0].as_str()
+                    && event.json()["receipt"] == step
+            });
+            signal(gateway, Signal::KILL);
+            live.world.kill_gateways();
+            live.restart();
+            ids.iter().for_each(|id| drop(live.completed(id)));
+            live.drained(Duration::from_secs(20));
+            let expected = ["before".to_owned(), texts[0].clone(), texts[1].clone()];
+            assert_eq!(live.log.texts(), expected, "round {round}");
+            let sent: Vec<Sent> = texts.into_iter().zip(ids).map(|(text, id)| sent("one", text, Some(id))).collect();
+            live.holds(&sent, &[]);
+        }
+    }
+}
+
+#[test]
+fn deaths_in_the_middle_of_a_commit_lose_nothing_that_was_answered() {
+    if !World::strace_available() {
+        eprintln!("skipped: no strace here");
+        return;
+    }
+    let mut live = Live::new(&["work=5"]);
+    let mut all = Vec::new();
+    for nth in 1..=12 {
+        live.world.kill_gateways();
+        let mut command = live.world.command("strace");
+        command.args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"]);
+        command.args(["-e", &format!("inject=fdatasync,fsync:signal=KILL:when={}+", nth * 3)]);
+        command.arg(World::program()).args(["gateway", "run", "--session-root"]).arg(&live.agent.root);
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let died = AtomicBool::new(false);
+        let answered: Vec<Sent> = std::thread::scope(|scope| {
+            let (live, died) = (&live, &died);
+            let client = move |client: usize| {
+                let mut answered = Vec::new();
+                for number in 0..40 {
+                    let text = format!("prompt {number} of client {client} in run {nth}.");
+                    let body = prompt(&text).to_string();
+                    let answer = Http::new(live.http.port)
+                        .try_keep()
+                        .and_then(|mut connection| connection.send("POST", "/v1/requests", Some(body.as_bytes())));
+                    match answer {
+                        Ok(answer) if answer.status == 200 => {
+                            answered.push(sent(&format!("{client} in {nth}"), text, Some(id_of(&answer.json()))));
+                        }
+                        _ if died.load(Ordering::Relaxed) => break,
+                        _ => std::thread::sleep(Duration::from_millis(5)),
+                    }
+                }
+                answered
+            };
+            let clients: Vec<_> = (0..8).map(|number| scope.spawn(move || client(number))).collect();
+            child.wait().unwrap();
+            died.store(true, Ordering::Relaxed);
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+        });
+        all.extend(answered);
+        live.restart();
+    }
+    assert!(!all.is_empty());
+    live.drained(Duration::from_secs(300));
+    // Some were stored although nobody heard of it: the checker knows them from the gateway.
+    live.holds(&all, &[]);
+}
+
+#[test]
+fn accepted_prompts_wait_for_the_next_gateway() {
+    let mut live = Live::new(&["draft=half a thought"]);
+    let ids: Vec<String> = (0..5).map(|number| live.send(&format!("prompt {number}"))).collect();
+    live.world.kill_gateways();
+    live.keys(&["C-c"]);
+    live.restart();
+    ids.iter().for_each(|id| drop(live.completed(id)));
+    assert_eq!(live.status()["managed_agent_instance_epoch"], 1);
+    assert_eq!(live.log.texts(), (0..5).map(|number| format!("prompt {number}")).collect::<Vec<_>>());
+    let (first, running) = (live.send("first"), live.send("second"));
+    live.completed(&first);
+    live.completed(&running);
+    live.world.agents(&["gateway", "detach", "--agent-id", &live.agent.id]).ok();
+    live.restart();
+    assert_eq!(live.ended(&first)["state"], "completed");
+    assert_eq!(live.log.texts().len(), 7);
+}
+
+#[test]
+fn another_agent_in_the_same_session_gets_nothing_unasked() {
+    for keep in [true, false] {
+        let mut live = Live::new(&["draft=half a thought"]);
+        let id = live.send("for the first");
+        live.deferred(&id, "draft");
+        live.world.kill_gateways();
+        live.world.agents(&["relaunch", "--agent-id", &live.agent.id]).ok();
+        live.log.wait_for_note("ready", 2);
+        live.keys(&["C-c"]);
+        live.restart();
+        let status = live.status();
+        assert_eq!(
+            (&status["request_admission"], &status["managed_agent_instance_epoch"]),
+            (&json!("blocked_reconciliation"), &json!(2))
+        );
+        live.http.post("/v1/requests", &prompt("more")).refused(409);
+        let now = live.http.post("/v1/control/prompt", &json!({"prompt": "now"})).refused(409);
+        assert_eq!(now["error_code"], "blocked_reconciliation");
+        let (action, word) = if keep { ("keep", "kept") } else { ("drop", "dropped") };
+        let done = live.http.post("/v1/reconcile", &json!({"action": action})).ok();
+        assert_eq!((&done["action"], &done[word], &done["epoch"]), (&json!(action), &json!(1), &json!(2)));
+        if keep {
+            live.completed(&id);
+        } else {
+            live.failed(&id, "refused", "dropped");
+        }
+        live.completed(&live.send("for the second"));
+        assert_eq!(live.log.texts().len(), if keep { 2 } else { 1 });
+        live.http.post("/v1/reconcile", &json!({"action": action})).refused(409);
+        assert_eq!(live.http.post("/v1/reconcile", &json!({"action": "forget"})).status, 422);
+    }
+}
+
+#[test]
+fn an_agent_replaced_with_an_empty_queue_blocks_nobody() {
+    let mut live = Live::new(&[]);
+    live.completed(&live.send("one"));
+    live.world.kill_gateways();
+    live.world.agents(&["relaunch", "--agent-id", &live.agent.id]).ok();
+    live.log.wait_for_note("ready", 2);
+    live.restart();
+    live.completed(&live.send("two"));
+    assert_eq!(live.log.texts(), ["one", "two"]);
+}
+
+#[test]
+fn a_server_that_was_lost_leaves_its_prompt_uncertain() {
+    let mut live = Live::new(&["slow-paint=600000"]);
+    let id = live.send("one");
+    live.receives(&id, "typing");
+    let (gateway, server) = (live.world.gateway_pid(), live.world.server_pid());
+    signal(gateway, Signal::KILL);
+    signal(server, Signal::KILL);
+    gone(server);
+    live.world.agents(&["relaunch", "--agent-id", &live.agent.id]).ok();
+    live.log.wait_for_note("ready", 2);
+    live.restart();
+    live.failed(&id, "indeterminate", "server_lost");
+    assert_eq!(live.log.texts(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_refuses_and_the_queue_stays_usable() {
+    let Some(world) = World::on_small_disk(4096) else {
+        eprintln!("skipped: this machine allows no file system of our own");
+        return;
+    };
+    let (agent, log) = world.tui("alpha", &["draft=half a thought"]);
+    log.wait_for_note("ready", 1);
+    let live = Live::over(world, agent, log);
+    let first = live.send("first");
+    live.world.disk().fill();
+    let mut refusals = 0;
+    let mut accepted = vec![first];
+    for number in 0..50 {
+        let answer = live.http.post("/v1/requests", &prompt(&format!("{number} {}", "x".repeat(4_000))));
+        match answer.status {
+            200 => accepted.push(id_of(&answer.json())),
+            507 => refusals += 1,
+            other => panic!("{other}: {answer:?}"),
+        }
+    }
+    assert!(refusals > 0, "the disk was full");
+    live.http.get("/health").ok();
+    live.http.get("/v1/requests").ok();
+    live.world.disk().free();
+    let last = eventually("the queue to take work again", || {
+        let answer = live.http.post("/v1/requests", &prompt("last"));
+        if answer.status == 200 { Ok(id_of(&answer.json())) } else { Err(format!("{answer:?}")) }
+    });
+    live.keys(&["C-c"]);
+    accepted.iter().chain([&last]).for_each(|id| drop(live.completed(id)));
+    assert_eq!(live.log.texts().len(), accepted.len() + 1);
+}
+
+#[test]
+fn a_damaged_queue_is_set_aside_and_nothing_is_taken_until_somebody_looked() {
+    let mut live = Live::new(&["draft=half a thought"]);
+    live.send("lost");
+    live.world.kill_gateways();
+    let file = live.agent.root.join("gateway/queue.sqlite");
+    for tail in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{tail}", file.display())).ok();
+    }
+    std::fs::write(&file, "this is no database ".repeat(1_000)).unwrap();
+    live.restart();
+    let refused = live.http.post("/v1/requests", &prompt("more"));
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let aside = std::fs::read_dir(file.parent().unwrap()).unwrap().flatten();
+    let aside = aside.filter(|entry| entry.file_name().to_string_lossy().starts_with("queue.sqlite.")).count();
+    assert_eq!(aside, 1, "{:?}", crate::support::tree(&live.agent.root));
+    let doctor = live.world.agents(&["doctor"]);
+    assert!(format!("{doctor:?}").contains("queue"), "{doctor:?}");
+}
+
+#[test]
+fn a_death_between_two_gateways_of_many_callers_keeps_each_answer() {
+    let mut live = Live::new(&["work=5"]);
+    let port = live.http.port;
+    let stop = AtomicBool::new(false);
+    let all: Vec<Sent> = std::thread::scope(|scope| {
+        let stop = &stop;
+        let client = move |client: usize| {
+            let mut sent_here = Vec::new();
+            for number in 0..30 {
+                let text = format!("prompt {number} of client {client}.");
+                let http = Http::new(port).with("Idempotency-Key", &format!("{client}-{number}"));
+                let body = prompt(&text).to_string();
+                // Sends the same again until it is answered.
+                let id = eventually_within(Duration::from_secs(60), "an answer", || {
+                    let answer = http
+                        .try_keep()
+                        .and_then(|mut connection| connection.send("POST", "/v1/requests", Some(body.as_bytes())));
+                    match answer {
+                        Ok(answer) if answer.status == 200 => Ok(id_of(&answer.json())),
+                        other => Err(format!("{other:?}")),
+                    }
+                });
+                sent_here.push(sent(&client.to_string(), text, Some(id)));
+            }
+            sent_here
+        };
+        let clients: Vec<_> = (0..4).map(|number| scope.spawn(move || client(number))).collect();
+        let mut chance = Seeded::new(5);
+        let live = &mut live;
+        let killer = scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                pass(Duration::from_millis(chance.within(1..300)));
+                live.world.kill_gateways();
+                let again =
+                    live.world.agents(&["gateway", "attach", "--background", "--json", "--agent-id", &live.agent.id]);
+                assert_eq!(port_of(&again.json()), port);
+            }
+        });
+        let all = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        stop.store(true, Ordering::Relaxed);
+        killer.join().unwrap();
+        all
+    });
+    live.drained(Duration::from_secs(120));
+    live.holds(&all, &[]);
+    assert_eq!(live.log.texts().len(), 120);
+}
