@@ -1,9 +1,9 @@
 //! What a screen proves about our own text. Pure.
 
-use super::prompt::Prompt;
+use super::{footing::Footing, prompt::Prompt};
 use crate::{
     tmux::input::Look,
-    tracker::{Around, Composer, composer, cursor_text},
+    tracker::{Around, Composer, composer},
 };
 
 /// Characters at the end of a text that must be seen.
@@ -15,20 +15,22 @@ const ENOUGH: usize = 3;
 /// How the composers of agents abbreviate a long paste.
 const PLACEHOLDERS: [&str; 2] = ["[Pasted", "[Paste #"];
 
-/// The end of a text in a form that survives wrapping, frames and fonts.
+/// A text in the forms in which a screen can show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tail {
-    /// Letters and digits only.
+pub(super) struct Sought {
+    /// The end of its last line that holds anything: letters and digits, which survive wrapping, frames and fonts.
     letters: String,
-    /// Everything but blanks.
+    /// The same, everything but blanks.
     signs: String,
+    /// The whole text, everything but blanks.
+    whole: String,
 }
 
-impl Tail {
+impl Sought {
     pub(super) fn of(prompt: &Prompt) -> Self {
-        // The last line with something on it: that is where the cursor ends up.
+        // The cursor ends up behind the last line with something on it.
         let line = prompt.text().trim_end().rsplit('\n').next().unwrap_or_default();
-        Self { letters: last(&letters(line)), signs: last(&signs(line)) }
+        Self { letters: last(&letters(line)), signs: last(&signs(line)), whole: signs(prompt.text()) }
     }
 }
 
@@ -45,15 +47,15 @@ fn signs(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
-/// How a text shows that it landed.
+/// How a composer shows that a text landed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Its end stands at the cursor.
+    /// Its end stands in front of the cursor.
     Text,
-    /// A placeholder for a paste appeared.
+    /// A placeholder for a paste does.
     Placeholder,
-    /// It has too few letters to be found, and the cursor's row changed.
-    Change,
+    /// Something does; the text has too few letters to be found in the way a terminal draws it.
+    Something,
 }
 
 impl Shown {
@@ -61,53 +63,35 @@ impl Shown {
         match self {
             Self::Text => "text_at_cursor",
             Self::Placeholder => "paste_placeholder",
-            Self::Change => "cursor_row_changed",
+            Self::Something => "composer_not_empty",
         }
     }
 }
 
-/// Does the pane show that the text landed? `before` is the look before it was typed, if there was one.
-pub(super) fn shown(tail: &Tail, before: Option<&Look>, now: &Look) -> Option<Shown> {
-    // The same text may stand above, from an earlier prompt.
-    let untouched = before.map_or_else(|| composer(now, false) == Composer::Empty, |before| holds(before, now));
-    if untouched {
+/// Does the composer show the text?
+pub(super) fn shown(sought: &Sought, footing: &Footing, look: &Look) -> Option<Shown> {
+    let text = footing.composed(look);
+    let seen = signs(&text);
+    if seen.is_empty() {
         return None;
     }
-    let seen = up_to_cursor(now);
-    let (has_letters, at_cursor) = if tail.letters.chars().count() >= ENOUGH {
-        (true, letters(&seen).ends_with(&tail.letters))
-    } else {
-        (false, signs(&seen).ends_with(&tail.signs))
-    };
-    if at_cursor {
+    let enough = sought.letters.chars().count() >= ENOUGH;
+    if seen.ends_with(&sought.signs) || (enough && letters(&text).ends_with(&sought.letters)) {
         return Some(Shown::Text);
     }
-    let Some(before) = before else {
-        let abbreviated = PLACEHOLDERS.iter().any(|sign| cursor_row(now).contains(sign));
-        return abbreviated.then_some(Shown::Placeholder);
-    };
-    if placeholders(now) > placeholders(before) {
+    if PLACEHOLDERS.iter().any(|sign| text.contains(sign)) {
         return Some(Shown::Placeholder);
     }
-    // Emoji and combined signs are drawn in ways that a terminal does not give back.
-    let changed = cursor_row(before) != cursor_row(now) && now.now.cursor_x > before.now.cursor_x;
-    (!has_letters && changed).then_some(Shown::Change)
+    (!enough).then_some(Shown::Something)
 }
 
-/// Everything from the top of the screen to the cursor.
-fn up_to_cursor(look: &Look) -> String {
-    let above = look.rows.iter().take(look.now.cursor_y);
-    let mut text: String = above.flat_map(|row| [row.as_str(), " "]).collect();
-    text.push_str(&cursor_text(look).0);
-    text
+/// Does the composer show this text and nothing else? What a person added, however little, shows here.
+pub(super) fn alone(sought: &Sought, footing: &Footing, look: &Look) -> bool {
+    signs(&footing.composed(look)) == sought.whole
 }
 
 fn cursor_row(look: &Look) -> &str {
     look.rows.get(look.now.cursor_y).map(String::as_str).unwrap_or_default()
-}
-
-fn placeholders(look: &Look) -> usize {
-    look.rows.iter().map(|row| PLACEHOLDERS.iter().map(|sign| row.matches(sign).count()).sum::<usize>()).sum()
 }
 
 /// Is the composer exactly as it was before Enter: the same row at the same place, the cursor where it was?
@@ -134,6 +118,7 @@ pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around)
     if modes.is_some_and(|modes| modes.canonical) {
         return Some("terminal_took_the_line");
     }
+    // Behind Enter a hidden cursor means work, or a question that the program asks now.
     if !now.now.cursor_shown && before.is_none_or(|(look, _)| look.now.cursor_shown) {
         return Some("cursor_hidden");
     }
@@ -158,44 +143,52 @@ pub(super) fn excerpt(look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{os::terminal::Modes, tmux::input::PaneNow};
+    use crate::{delivery::footing::tests::screen, os::terminal::Modes};
 
-    fn screen(rows: &[&str], x: usize, y: usize) -> Look {
-        let now = PaneNow { cursor_x: x, cursor_y: y, width: 20, height: rows.len(), ..PaneNow::default() };
-        Look { now, rows: rows.iter().map(|row| (*row).to_owned()).collect() }
+    fn sought(text: &str) -> Sought {
+        Sought::of(&Prompt::clean(text).unwrap())
     }
 
-    fn tail(text: &str) -> Tail {
-        Tail::of(&Prompt::clean(text).unwrap())
+    fn seen(text: &str, before: &Look, now: &Look) -> Option<Shown> {
+        shown(&sought(text), &Footing::of(before), now)
     }
 
     #[test]
     fn a_text_is_found_at_the_cursor_wrapped_and_framed() {
-        let before = screen(&["$ ", ""], 2, 0);
-        assert_eq!(shown(&tail("echo hi"), Some(&before), &screen(&["$ echo hi", ""], 9, 0)), Some(Shown::Text));
-        assert_eq!(shown(&tail("echo hi"), Some(&before), &screen(&["$ echo h", ""], 8, 0)), None);
-        let framed = screen(&["│ a long line that   │", "│ wraps              │"], 7, 1);
-        assert_eq!(shown(&tail("a long line that wraps"), Some(&before), &framed), Some(Shown::Text));
-        let above = screen(&["> echo hi", "$ "], 2, 1);
-        assert_eq!(shown(&tail("echo hi x"), Some(&before), &above), None);
+        let before = screen(&["$", ""], 2, 0);
+        assert_eq!(seen("echo hi", &before, &screen(&["$ echo hi", ""], 9, 0)), Some(Shown::Text));
+        assert_eq!(seen("echo hi", &before, &screen(&["$ echo h", ""], 8, 0)), None);
+        let frame = screen(&["│ > ", ""], 4, 0);
+        let framed = screen(&["│ > a long line     │", "│ that wraps        │"], 12, 1);
+        assert_eq!(seen("a long line that wraps", &frame, &framed), Some(Shown::Text));
+        assert_eq!(seen("one\ntwo three", &before, &screen(&["$ one", "two three"], 9, 1)), Some(Shown::Text));
     }
 
     #[test]
-    fn the_same_text_of_an_earlier_prompt_proves_nothing() {
-        let before = screen(&["> hello", "❯ "], 2, 1);
-        assert_eq!(shown(&tail("hello"), Some(&before), &before), None);
-        assert_eq!(shown(&tail("hello"), None, &before), None);
-        assert_eq!(shown(&tail("hello"), None, &screen(&["> hello", "❯ hello"], 7, 1)), Some(Shown::Text));
+    fn the_same_text_above_the_composer_proves_nothing() {
+        let before = screen(&["> hello", "❯", "12:00"], 2, 1);
+        assert_eq!(seen("hello", &before, &before), None);
+        assert_eq!(seen("hello", &before, &screen(&["> hello", "❯", "12:01"], 2, 1)), None);
+        assert_eq!(seen("hello", &before, &screen(&["> hello", "❯ hello", ""], 7, 1)), Some(Shown::Text));
     }
 
     #[test]
     fn a_placeholder_and_an_undrawable_text_are_told_from_nothing() {
-        let before = screen(&["❯ ", ""], 2, 0);
+        let before = screen(&["❯", ""], 2, 0);
         let pasted = screen(&["❯ [Pasted text #1 +11 lines]", ""], 28, 0);
-        assert_eq!(shown(&tail("line 1\nline 12"), Some(&before), &pasted), Some(Shown::Placeholder));
-        assert_eq!(shown(&tail("line 1\nline 12"), Some(&pasted), &pasted), None, "it was there before");
-        assert_eq!(shown(&tail("👩‍👩‍👧"), Some(&before), &screen(&["❯ 👩👩👧", ""], 8, 0)), Some(Shown::Change));
-        assert_eq!(shown(&tail("👩‍👩‍👧"), Some(&before), &before), None);
+        assert_eq!(seen("line 1\nline 12", &before, &pasted), Some(Shown::Placeholder));
+        assert_eq!(seen("👩‍👩‍👧", &before, &screen(&["❯ 👩👩👧", ""], 8, 0)), Some(Shown::Something));
+        assert_eq!(seen("👩‍👩‍👧", &before, &before), None);
+        assert_eq!(seen("?", &before, &screen(&["❯ ?", ""], 3, 0)), Some(Shown::Text));
+    }
+
+    #[test]
+    fn what_a_person_added_is_seen_however_little_it_is() {
+        let footing = Footing::of(&screen(&["❯", ""], 2, 0));
+        assert!(alone(&sought("fix it"), &footing, &screen(&["❯ fix it", ""], 8, 0)));
+        for (row, cursor) in [("❯ fix it!", 9), ("❯ xfix it", 9), ("❯ fix it; NOT", 13)] {
+            assert!(!alone(&sought("fix it"), &footing, &screen(&[row, ""], cursor, 0)), "{row}");
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl<'a> Direct<'a> {
             match outcome.map_err(|closed| Failure::internal(closed.to_string()))? {
                 Outcome::Submitted(before, seen) => {
                     self.tell(&told, Note::new(Receipt::Submitted).seen(seen)).await?;
-                    let start = Some(Start::at(&before));
+                    let start = before.as_deref().map(Start::at);
                     break (Turn { id, start, pid: self.pid, started: false }, typing);
                 }
                 Outcome::Held(reason, detail) if options.policy.is_some() => return Err(refused(reason, &detail)),

@@ -102,7 +102,6 @@ impl Interrupts {
             Err(HandError::Failed(why)) => failed(Receipt::Refused, "tmux_unreachable", why),
         };
         let recorded = store.finish(id, state, error, result, vec![note], now).await;
-        self.queue.recount().await;
         self.queue.inner.work.notify_one();
         recorded.inspect_err(|error| tracing::error!(%error, "the end of an interrupt could not be recorded")).is_ok()
     }

@@ -18,7 +18,7 @@ use super::{
     run::{Done, Text},
 };
 use crate::{
-    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Turn, decide, survey},
+    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Timings, Turn, decide, survey},
     model::{Note, Receipt, RequestId, RequestKind},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
@@ -218,9 +218,9 @@ impl Worker {
 
     /// Types, and follows what was typed.
     pub(super) async fn deliver(&mut self, hand: &Hand, text: &Text, stage: Stage) -> Result<Next, JournalClosed> {
-        match self.queue.deliver(hand, text, stage).await? {
+        match self.queue.deliver(hand, text, stage, Timings::default()).await? {
             Done::Submitted(turn) => {
-                self.follow_next(turn);
+                self.follow_next(turn).await;
                 Ok(Next::Again)
             }
             Done::Waits(reason, detail) => {
@@ -231,8 +231,11 @@ impl Worker {
         }
     }
 
-    /// The turn to follow from now on.
-    pub(super) fn follow_next(&mut self, turn: Turn) {
+    /// The turn to follow from now on. One that is still open ends here: its end cannot be told from the new one's.
+    pub(super) async fn follow_next(&mut self, turn: Turn) {
+        if let Some(open) = self.turn.take() {
+            self.queue.remember(&open.id, vec![open.superseded(&turn)]).await;
+        }
         self.turn = Some(turn);
         self.quiet.reset();
         self.pause = PAUSES.0;
@@ -322,7 +325,6 @@ impl Worker {
                 for id in &expired {
                     tracing::warn!(request_id = %id, "a request waited longer than its sender wanted; it is not typed");
                 }
-                self.queue.recount().await;
                 !expired.is_empty()
             }
             Err(error) => {
@@ -355,7 +357,6 @@ impl Queue {
                 .collect(),
         };
         let done = self.inner.store.coalesce(plan, clock::now()).await;
-        self.recount().await;
         done.inspect_err(|error| tracing::warn!(%error, "control intents could not be coalesced")).is_ok()
     }
 }

@@ -8,7 +8,7 @@ use crate::tmux::input::Look;
 const ENDINGS: [char; 9] = ['$', '#', '%', '>', '❯', '›', '»', '➜', 'λ'];
 
 /// Lines that frame a composer.
-const FRAMES: [char; 6] = ['│', '┃', '║', '▌', '▏', '▎'];
+pub const FRAMES: [char; 6] = ['│', '┃', '║', '▌', '▏', '▎'];
 
 /// Prompts that ask for the rest of something.
 const CONTINUATIONS: [&str; 6] = ["...>", "quote>", "dquote>", "heredoc>", "cmdsubst>", "for>"];
