@@ -263,10 +263,9 @@ impl Store {
         notes: Vec<Note>,
         at: Moment,
     ) -> Result<bool, StoreError> {
-        let id = id.clone();
+        let (id, result) = (id.clone(), result.map(|result| result.to_string()));
         self.write(move |change| match change.standing(&id)? {
             Some(standing) if !standing.state.is_final() => {
-                let result = result.map(|result| result.to_string());
                 let end = Step::End { state, detail: error_detail.as_deref(), result: result.as_deref() };
                 change.step(&id, standing, end, at)?;
                 change.append_notes(&id, &notes, at)?;

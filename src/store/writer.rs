@@ -7,13 +7,14 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{
-    error::{Fault, StoreError},
+    error::{Fault, StoreError, opening},
     migrate, open,
     retention::{self, KEPT},
     tally::Tally,
@@ -30,12 +31,16 @@ const BATCH: usize = 256;
 /// Size of the write-ahead log at which it is moved into the file.
 const CHECKPOINT: u64 = 4 * 1024 * 1024;
 
+/// The same in pages that are not moved yet.
+const CHECKPOINT_FRAMES: i64 = 1000;
+
 /// Size of the write-ahead log that somebody should know of: a reader of another program holds it.
 const LARGE_LOG: u64 = 64 * 1024 * 1024;
 
 pub(super) struct Writer {
     sql: Connection,
     path: Arc<Path>,
+    busy: Duration,
     log_path: PathBuf,
     tally: Tally,
     /// The files that are open, as they were seen first.
@@ -45,7 +50,6 @@ pub(super) struct Writer {
     others: i64,
     /// Why nothing goes on.
     fault: Option<Fault>,
-    next_checkpoint: u64,
     large_log_told: bool,
     health: watch::Sender<Option<String>>,
     newest: watch::Sender<u64>,
@@ -55,12 +59,15 @@ impl Writer {
     pub(super) fn new(
         sql: Connection,
         path: Arc<Path>,
+        busy: Duration,
         health: watch::Sender<Option<String>>,
         newest: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
-        let failed = |source| Fault::of(source).into_error(&path);
-        let others = data_version(&sql).map_err(failed)?;
-        let tally = Tally::of(&sql).map_err(failed)?;
+        let counted = data_version(&sql).and_then(|others| Ok((others, Tally::of(&sql)?)));
+        let (others, tally) = counted.map_err(|source| {
+            drop(open::leave_as_it_is(&sql, true));
+            opening(&path, source)
+        })?;
         let file = files::glance(&path).ok_or_else(|| FileError::Missing { path: path.to_path_buf() })?;
         newest.send_replace(tally.newest);
         let mut log_path = OsString::from(path.as_os_str());
@@ -70,13 +77,13 @@ impl Writer {
         Ok(Self {
             sql,
             path,
+            busy,
             log_path,
             tally,
             file,
             log,
             others,
             fault: None,
-            next_checkpoint: CHECKPOINT,
             large_log_told: false,
             health,
             newest,
@@ -127,8 +134,10 @@ impl Writer {
             return;
         }
         if data_version(&self.sql).is_ok_and(|version| version != self.others) {
-            // On a full disk or against a lock the counts stay as they were, and reading goes on.
+            // On a full disk or against a lock the counts stay as they were, and reading goes on, at once.
+            drop(self.sql.busy_timeout(Duration::ZERO));
             self.write(Vec::new());
+            drop(self.sql.busy_timeout(self.busy));
         }
         if let Some(fault) = question.answer(&View { sql: &self.sql, tally: &self.tally }, &self.path) {
             self.suffer(fault);
@@ -153,10 +162,7 @@ impl Writer {
             }
             Err(fault) => {
                 self.tally = before;
-                if !self.sql.is_autocommit() {
-                    // What cannot be rolled back was not committed either; the first fault is the one that counts.
-                    drop(self.run("ROLLBACK"));
-                }
+                self.roll_back();
                 let (path, busy) = (self.path.clone(), matches!(fault, Fault::Busy));
                 batch.into_iter().for_each(|job| job.answer(Some(fault.told(&path))));
                 self.suffer(fault);
@@ -166,18 +172,25 @@ impl Writer {
     }
 
     /// One transaction. A change that fails falls alone; a commit that fails takes all with it.
+    ///
+    /// Savepoints cost more than the changes in them, and hardly any change fails: they are for the second try.
     fn commit(&mut self, batch: &mut [Box<dyn Write>]) -> Result<Vec<Option<Fault>>, Fault> {
+        let before = self.tally.clone();
         self.run("BEGIN IMMEDIATE")?;
-        let others = self.follow_others().map_err(Fault::of)?;
-        let alone = batch.len() == 1;
-        let mut faults = Vec::with_capacity(batch.len());
-        for job in batch {
-            // The whole transaction is its savepoint.
-            if alone {
-                job.run(&mut Change { sql: &self.sql, tally: &mut self.tally }).map_err(Fault::of)?;
-                faults.push(None);
-            } else {
-                faults.push(self.run_one(job.as_mut())?);
+        let mut others = self.follow_others().map_err(Fault::of)?;
+        let mut faults: Vec<Option<Fault>> = Vec::new();
+        let all = batch.iter_mut().try_for_each(|job| job.run(&mut Change { sql: &self.sql, tally: &mut self.tally }));
+        match all.map_err(Fault::of) {
+            Ok(()) => faults.resize_with(batch.len(), || None),
+            Err(fault) if fault.is_final() || batch.len() == 1 => return Err(fault),
+            Err(_) => {
+                self.roll_back();
+                self.tally = before;
+                self.run("BEGIN IMMEDIATE")?;
+                others = self.follow_others().map_err(Fault::of)?;
+                for job in batch {
+                    faults.push(self.run_one(job.as_mut())?);
+                }
             }
         }
         self.run("COMMIT")?;
@@ -188,7 +201,7 @@ impl Writer {
         Ok(faults)
     }
 
-    /// One change among others. `Err` is a fault that leaves nothing of the transaction.
+    /// One change that can be taken back alone. `Err` is a fault that leaves nothing of the transaction.
     fn run_one(&mut self, job: &mut dyn Write) -> Result<Option<Fault>, Fault> {
         let before = self.tally.clone();
         self.run("SAVEPOINT job")?;
@@ -204,6 +217,13 @@ impl Writer {
         };
         self.run("RELEASE job")?;
         Ok(fault)
+    }
+
+    fn roll_back(&self) {
+        if !self.sql.is_autocommit() {
+            // What cannot be rolled back was not committed either; the first fault is the one that counts.
+            drop(self.run("ROLLBACK"));
+        }
     }
 
     /// Takes in what another program committed since the last look, and returns SQLite's count of that moment.
@@ -236,15 +256,10 @@ impl Writer {
     /// What is to be done when nobody waits: the log's size, and rows that are old enough to go.
     fn tidy(&mut self) {
         let bytes = self.log.map_or(0, |log| log.bytes);
-        if bytes < CHECKPOINT {
-            self.next_checkpoint = CHECKPOINT;
-        } else if bytes >= self.next_checkpoint {
-            // A log that a reader holds cannot start anew: then it is tried again after as much once more.
-            self.next_checkpoint = bytes + CHECKPOINT;
-            let moved = self.sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(fault) = moved.map_err(Fault::of) {
-                self.note("the queue's log could not be moved into its file", fault);
-            }
+        if bytes >= CHECKPOINT
+            && let Err(fault) = self.checkpoint()
+        {
+            self.note("the queue's log could not be moved into its file", fault);
         }
         if bytes < LARGE_LOG {
             self.large_log_told = false;
@@ -255,6 +270,21 @@ impl Writer {
         if let Err(fault) = retention::sweep(&mut self.sql, &mut self.tally, KEPT).map_err(Fault::of) {
             self.note("old requests could not be removed", fault);
         }
+    }
+
+    /// Moves the log into the file once it is full; from then on the log is written over from its start.
+    ///
+    /// A log that is held by a reader cannot start over; it is tried again after as much once more.
+    fn checkpoint(&mut self) -> Result<(), Fault> {
+        let frames = |mode: &str| {
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+            self.sql.prepare_cached(mode)?.query_row([], row)
+        };
+        let (filled, moved) = frames("PRAGMA wal_checkpoint(NOOP)").map_err(Fault::of)?;
+        if filled - moved < CHECKPOINT_FRAMES {
+            return Ok(());
+        }
+        frames("PRAGMA wal_checkpoint(PASSIVE)").map(drop).map_err(Fault::of)
     }
 
     /// A fault that no caller is told of.
