@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    error::StoreError,
+    error::{StoreError, opening},
     open::{self, BUSY, Care},
     thread::Store,
 };
@@ -45,6 +45,9 @@ pub fn open_or_set_aside(path: &Path, now: Moment) -> Result<Opened, StoreError>
     Ok(Opened { store, thread, damage: Some(error.to_string()) })
 }
 
+/// The file, and what SQLite keeps beside it.
+const SIDE_FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
 /// The fresh file, as long as it waits for its place.
 fn fresh_of(path: &Path) -> PathBuf {
     beside(path, ".fresh")
@@ -72,23 +75,23 @@ fn free_name(path: &Path, ending: &str) -> PathBuf {
 fn set_aside(path: &Path, now: Moment) -> Result<(), StoreError> {
     let damaged = free_name(path, &format!(".damaged-{}", now.compact()));
     let fresh = fresh_of(path);
-    for ending in ["", "-wal", "-shm"] {
+    for ending in SIDE_FILES {
         files::remove(&beside(&fresh, ending))?;
     }
     let connection = open::open(&fresh, now, Care::Shape, BUSY)?;
     let name = damaged.file_name().unwrap_or_default().to_string_lossy().into_owned();
     connection
         .execute("INSERT OR REPLACE INTO agents_meta (key, value) VALUES (?1, ?2)", [SET_ASIDE, &name])
-        .map_err(|source| StoreError::Sql { path: fresh.clone(), source })?;
+        .map_err(|source| opening(&fresh, source))?;
     // Closing moves the write-ahead log into the file, so that one rename carries all of it.
-    connection.close().map_err(|(_, source)| StoreError::Sql { path: fresh.clone(), source })?;
+    connection.close().map_err(|(_, source)| opening(&fresh, source))?;
     move_aside(path, &damaged)?;
     take_place(&fresh, path)
 }
 
 /// The file first: were its log to go first, a crash in between would leave an older file that looks whole.
 fn move_aside(path: &Path, damaged: &Path) -> Result<(), StoreError> {
-    for ending in ["", "-wal", "-shm"] {
+    for ending in SIDE_FILES {
         let (from, to) = (beside(path, ending), beside(damaged, ending));
         if files::inode(&from).is_some() && files::inode(&to).is_none() {
             files::rename(&from, &to)?;
@@ -111,8 +114,8 @@ fn finish_earlier(path: &Path, now: Moment) -> Result<(), StoreError> {
     let connection = open::open(&fresh, now, Care::Shape, BUSY)?;
     let name: String = connection
         .query_row("SELECT value FROM agents_meta WHERE key = ?1", [SET_ASIDE], |row| row.get(0))
-        .map_err(|source| StoreError::Sql { path: fresh.clone(), source })?;
-    connection.close().map_err(|(_, source)| StoreError::Sql { path: fresh.clone(), source })?;
+        .map_err(|source| opening(&fresh, source))?;
+    connection.close().map_err(|(_, source)| opening(&fresh, source))?;
     let damaged = path.with_file_name(name);
     if files::inode(&damaged).is_none() {
         // Nothing was moved: whoever removed the file since wants an empty one.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{
-    error::{Fault, StoreError},
+    error::{StoreError, opening},
     schema,
 };
 use crate::{model::Moment, os::files};
@@ -32,7 +32,7 @@ pub(super) fn our_version(connection: &Connection) -> rusqlite::Result<Option<u3
 ///
 /// A file that is up to date is not written to, which spares a sync at every start.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), StoreError> {
-    let sql = |source| Fault::of(source).into_error(path);
+    let sql = |source| opening(path, source);
     let version = our_version(connection).map_err(sql)?;
     let current = version == Some(schema::OUR_VERSION) && table_exists(connection, "gateway_requests").map_err(sql)?;
     if let Some(older) = version.filter(|version| *version < schema::OUR_VERSION) {
@@ -59,9 +59,7 @@ fn back_up(connection: &Connection, path: &Path, version: u32) -> Result<(), Sto
     // Made empty first: SQLite fills an empty file, and this one is private from the start.
     files::remove(&unfinished)?;
     files::create_if_missing(&unfinished)?;
-    connection
-        .execute("VACUUM INTO ?1", [unfinished.to_string_lossy()])
-        .map_err(|source| Fault::of(source).into_error(path))?;
+    connection.execute("VACUUM INTO ?1", [unfinished.to_string_lossy()]).map_err(|source| opening(path, source))?;
     files::sync(&unfinished)?;
     files::rename(&unfinished, &backup)?;
     tracing::info!(backup = %backup.display(), "kept a copy of the queue of an earlier version");

@@ -18,6 +18,8 @@ mod requests;
 mod retention;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod scratch;
 mod settle;
 mod tally;
 mod thread;

@@ -24,14 +24,14 @@ const ENTRIES: u64 = 1_000;
 /// Removes the oldest finished rows and journal entries beyond what is kept. Unfinished rows and their entries stay.
 pub(super) fn sweep(sql: &mut Connection, tally: &mut Tally, kept: Kept) -> rusqlite::Result<()> {
     let rows = tally.finished >= kept.finished + ROWS;
-    let entries = tally.newest - tally.floor >= kept.entries + ENTRIES;
+    let entries = tally.newest.saturating_sub(tally.floor) >= kept.entries + ENTRIES;
     if !rows && !entries {
         return Ok(());
     }
     let change = sql.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut after = tally.clone();
     if rows {
-        after.finished -= remove_rows(&change, after.floor)?;
+        after.finished = after.finished.saturating_sub(remove_rows(&change, after.floor)?);
     }
     if entries {
         after.floor = remove_entries(&change, after.floor)?;

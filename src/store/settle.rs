@@ -1,6 +1,6 @@
 //! Rows that end without being typed: cancelled, too old, superfluous, dropped. And rows that are kept.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 use serde_json::json;
 
 use super::{
@@ -20,6 +20,11 @@ struct Waiting {
     standing: Standing,
 }
 
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let standing = Standing { route: Route::Queue, state: RequestState::Accepted, epoch: row.get(1)? };
+    Ok(Waiting { id: rows::id(row, 0)?, standing })
+}
+
 impl Change<'_> {
     /// Fails a row that was not typed, with the receipt that says why.
     fn refuse(
@@ -34,37 +39,39 @@ impl Change<'_> {
         self.append_notes(id, &[Note::new(Receipt::Refused).because(reason, detail)], at)
     }
 
-    /// Waiting rows of the queue that fit a condition, first ones first. `parameter` is `?1`.
-    fn waiting_where(&self, statement: &str, parameter: &dyn rusqlite::ToSql) -> rusqlite::Result<Vec<Waiting>> {
-        self.sql
-            .prepare_cached(statement)?
-            .query_map(params![parameter, PORTION], |row| {
-                let standing = Standing { route: Route::Queue, state: RequestState::Accepted, epoch: row.get(1)? };
-                Ok(Waiting { id: rows::id(row, 0)?, standing })
-            })?
-            .collect()
-    }
-
     fn expire(&mut self, now: Moment) -> rusqlite::Result<Vec<RequestId>> {
-        let due = self.waiting_where(
-            "SELECT request_id, epoch FROM agents_requests WHERE state = 'accepted' AND expires_at_utc IS NOT NULL \
-             AND expires_at_utc <= ?1 AND route = 'queue' ORDER BY expires_at_utc LIMIT ?2",
-            &now.iso_millis(),
-        )?;
+        let due: Vec<Waiting> = self
+            .sql
+            .prepare_cached(
+                "SELECT request_id, epoch FROM agents_requests WHERE state = 'accepted' AND expires_at_utc IS NOT NULL \
+                 AND expires_at_utc <= ?1 AND route = 'queue' ORDER BY expires_at_utc LIMIT ?2",
+            )?
+            .query_map(params![now.iso_millis(), PORTION], waiting)?
+            .collect::<rusqlite::Result<_>>()?;
         for row in &due {
             self.refuse(&row.id, row.standing, "expired", "it was too old before it could be typed", now)?;
         }
         Ok(due.into_iter().map(|row| row.id).collect())
     }
 
-    /// Settles one portion of the rows of earlier epochs.
-    fn reconcile(&mut self, action: Reconcile, epoch: u64, at: Moment) -> rusqlite::Result<u64> {
-        let rows = self.waiting_where(
-            "SELECT request_id, epoch FROM agents_requests WHERE state = 'accepted' AND epoch < ?1 \
-             AND route = 'queue' ORDER BY sequence LIMIT ?2",
-            &epoch,
-        )?;
-        for Waiting { id, standing } in &rows {
+    /// Settles one portion of the rows of earlier epochs, from behind a sequence. Returns where it ended, if there may
+    /// be more, and how many it were.
+    fn reconcile(
+        &mut self,
+        action: Reconcile,
+        epoch: u64,
+        after: u64,
+        at: Moment,
+    ) -> rusqlite::Result<(Option<u64>, u64)> {
+        let rows: Vec<(u64, Waiting)> = self
+            .sql
+            .prepare_cached(
+                "SELECT request_id, epoch, sequence FROM agents_requests WHERE state = 'accepted' AND epoch < ?1 \
+                 AND route = 'queue' AND sequence > ?3 ORDER BY sequence LIMIT ?2",
+            )?
+            .query_map(params![epoch, PORTION, after], |row| Ok((row.get(2)?, waiting(row)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (_, Waiting { id, standing }) in &rows {
             match action {
                 Reconcile::Drop => self.refuse(id, *standing, "dropped", "dropped by the operator", at)?,
                 Reconcile::Keep => {
@@ -78,7 +85,8 @@ impl Change<'_> {
                 }
             }
         }
-        Ok(rows.len() as u64)
+        let count = rows.len() as u64;
+        Ok((rows.last().map(|(sequence, _)| *sequence).filter(|_| count == PORTION), count))
     }
 
     fn coalesce(&mut self, plan: &CoalescePlan, at: Moment) -> rusqlite::Result<bool> {
@@ -188,13 +196,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; portions before the failing one are kept, and the rest is settled by asking again.
     pub async fn reconcile(&self, action: Reconcile, epoch: u64, at: Moment) -> Result<Reconciled, StoreError> {
-        let mut count = 0;
-        loop {
-            let portion = self.write(move |change| change.reconcile(action, epoch, at)).await?;
+        let (mut count, mut next) = (0, Some(0));
+        while let Some(after) = next {
+            let (end, portion) = self.write(move |change| change.reconcile(action, epoch, after, at)).await?;
             count += portion;
-            if portion < PORTION {
-                break;
-            }
+            next = end;
         }
         Ok(match action {
             Reconcile::Keep => Reconciled { kept: count, dropped: 0 },

@@ -37,6 +37,7 @@ pub(super) enum Job {
 
 /// A change, and whoever waits for it. The answer is held back until the change is on disk.
 pub(super) trait Write: Send {
+    /// Makes the change; again, if the first time was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()>;
     /// `fault` is why it was not kept.
     fn answer(self: Box<Self>, fault: Option<StoreError>);
@@ -94,7 +95,7 @@ impl Store {
         let path: Arc<Path> = path.into();
         let (health, well) = watch::channel(None);
         let (newest, known) = watch::channel(0);
-        let mut writer = Writer::new(connection, path.clone(), health, newest)?;
+        let mut writer = Writer::new(connection, path.clone(), busy, health, newest)?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -126,17 +127,18 @@ impl Store {
 
     /// Changes something. Returns when the change is on disk.
     ///
-    /// The work goes on, and is kept, when the caller stops waiting.
+    /// The work goes on, and is kept, when the caller stops waiting. It may be done a second time, after all of the
+    /// first was rolled back, when another change in the same transaction failed.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of this change was then kept. Only after [`StoreError::Sick`] that cannot be known.
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
+        W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { work: Some(work), done: None, answer };
+        let waiting = Waiting { work, done: None, answer };
         self.jobs.send(Job::Write(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
     }
@@ -162,7 +164,7 @@ impl Store {
 }
 
 struct Waiting<T, W> {
-    work: Option<W>,
+    work: W,
     done: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -170,12 +172,10 @@ struct Waiting<T, W> {
 impl<T, W> Write for Waiting<T, W>
 where
     T: Send,
-    W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send,
+    W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(change)?);
-        }
+        self.done = Some((self.work)(change)?);
         Ok(())
     }
 
