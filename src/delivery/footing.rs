@@ -73,7 +73,7 @@ impl Footing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     pub(in crate::delivery) fn screen(rows: &[&str], x: usize, y: usize) -> Look {

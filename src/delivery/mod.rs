@@ -20,9 +20,9 @@ mod turn;
 
 pub use act::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings, deliver};
 pub use footing::Footing;
-pub use keys::{Keys, interrupt};
+pub use keys::{AFTER_ESCAPE, Keys, interrupt};
 pub use plan::{Decision, PERSON_PAUSE, Policy, decide};
 pub use prompt::{BadPrompt, LARGEST_PROMPT, Prompt};
 pub use reply::Start;
-pub use survey::survey;
+pub use survey::{glance, survey};
 pub use turn::{Step, Turn};

@@ -52,9 +52,7 @@ impl Gateway {
         }
         let now = work::agent_now(&self.subject.borrow(), &facts);
         self.board.update(|current| *current = facts);
-        if self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now) {
-            self.queue.recount().await;
-        }
+        self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now);
     }
 
     async fn renamed(&self, facts: Facts) -> Facts {

@@ -85,11 +85,11 @@ impl Queue {
         let work = async {
             let asked = async {
                 self.check_open()?;
-                let prompt = Prompt::clean(&prompt)
-                    .map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
-                let _alone = (policy == AdmissionPolicy::ReadyOnly).then(|| self.only_one()).transpose()?;
+                let prompt =
+                    Prompt::clean(&prompt).map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
+                let alone = (policy == AdmissionPolicy::ReadyOnly).then(|| self.only_one()).transpose()?;
                 let epoch = self.inner.agent.borrow().epoch;
-                Ok(DirectPrompt { prompt, policy, new_chat, key: key.clone(), epoch, _alone })
+                Ok(DirectPrompt { prompt, policy, new_chat, key: key.clone(), epoch, _alone: alone })
             };
             match asked.await {
                 Ok(direct) => self.ask(|answer| Job::Prompt(direct, answer)).await,

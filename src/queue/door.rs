@@ -145,8 +145,7 @@ impl Queue {
     /// # Errors
     /// 409 when there is nothing to decide.
     pub async fn reconcile(&self, action: ReconcileAction) -> Result<Reconciled, Refusal> {
-        let (set_aside, earlier) =
-            (self.inner.activity.borrow().set_aside.clone(), self.depth().of_earlier_epochs);
+        let (set_aside, earlier) = (self.inner.activity.borrow().set_aside.clone(), self.depth().of_earlier_epochs);
         if set_aside.is_none() && earlier == 0 {
             return Err(Refusal::new(409, "nothing_to_reconcile", "no request waits for a decision"));
         }

@@ -1,7 +1,5 @@
 //! Raw keys, in the same slot as everything else that is typed.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -12,14 +10,11 @@ use super::{
 };
 use crate::{
     api::{ControlInputSent, KeyPress, SpecialKey},
-    delivery::survey,
+    delivery::{AFTER_ESCAPE, survey},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
     os::clock,
     tmux::input::{Acted, Guard, Hand, HandError, Mark, Stroke},
 };
-
-/// Programs take what follows an Escape so soon for one key with it.
-const AFTER_ESCAPE: Duration = Duration::from_millis(600);
 
 /// Why keys did not arrive: the receipt, a stable word, a sentence.
 type NotTyped = (Receipt, &'static str, String);

@@ -124,7 +124,8 @@ impl Queue {
                 let note = Note::new(Receipt::Submitted).seen(seen);
                 let recorded =
                     store.finish(id, RequestState::Completed, None, Some(result(text.kind)), vec![note], now).await;
-                let turn = Turn { id: id.clone(), start: before.as_deref().map(Start::at), pid: text.pid, started: false };
+                let turn =
+                    Turn { id: id.clone(), start: before.as_deref().map(Start::at), pid: text.pid, started: false };
                 (recorded, Done::Submitted(turn))
             }
             Outcome::Held(reason, detail) => {

@@ -18,7 +18,7 @@ use super::{
     run::{Done, Text},
 };
 use crate::{
-    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Timings, Turn, decide, survey},
+    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Timings, Turn, decide, glance},
     model::{Note, Receipt, RequestId, RequestKind},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
@@ -34,6 +34,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_m
 
 /// How long a store that took nothing is left alone: a full disk is somebody's to empty.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at a program that works and paints.
+const WORKING: Duration = Duration::from_millis(60);
 
 /// How long a delivery may go on after the gateway was asked to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -142,7 +145,7 @@ impl Worker {
             return Ok(Next::Idle);
         }
         let agent = self.queue.agent();
-        let until_expiry = pause_until_expiry(&rows);
+        let until_expiry = self.until_expiry(&rows).await;
         let Some(process) = &agent.process else {
             self.abandoned(&rows).await;
             return Ok(until_expiry);
@@ -163,10 +166,11 @@ impl Worker {
             // The watch of the session has not seen it yet; it will tell.
             return Ok(Next::Later(PAUSES.1));
         }
-        let (around, reading) = survey(&look, &self.queue.inner.place.tool);
+        let (around, reading) = glance(&look, &self.queue.inner.place.tool);
         let quiet = self.quiet.observe(&look, self.age());
         if quiet.is_zero() {
-            self.pause = PAUSES.0;
+            // A prompt that came back is taken at once; a spinner is not followed step by step.
+            self.pause = if reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
         }
         self.follow(&hand, &look, &reading, quiet).await;
         match head {
@@ -314,10 +318,26 @@ impl Worker {
         Next::Later(pause)
     }
 
+    /// Nothing to do until something happens, or until the first row is too old, wherever it stands.
+    async fn until_expiry(&self, rows: &[QueuedRow]) -> Next {
+        if rows.is_empty() {
+            return Next::Idle;
+        }
+        match self.queue.inner.store.next_expiry().await {
+            Ok(Some(at)) => {
+                let left = (at.epoch_millis() - clock::now().epoch_millis()).max(1);
+                Next::Later(Duration::from_millis(u64::try_from(left).unwrap_or(1)))
+            }
+            Ok(None) => Next::Idle,
+            Err(_) => Next::Later(PAUSES.1),
+        }
+    }
+
     /// Ends what is too old; was there anything?
     async fn expired(&self, rows: &[QueuedRow]) -> bool {
         let now = clock::now();
-        if !rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now)) {
+        let first = rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now));
+        if !first && rows.len() < AT_ONCE {
             return false;
         }
         match self.queue.inner.store.expire_due(now).await {
@@ -382,11 +402,4 @@ fn prompt_of(row: &QueuedRow) -> Result<Prompt, (&'static str, String)> {
     }
     let text = payload["prompt"].as_str().unwrap_or_default();
     Prompt::clean(text).map_err(|error| ("bad_prompt", error.to_string()))
-}
-
-/// Nothing to do until something happens, or until the first row is too old.
-fn pause_until_expiry(rows: &[QueuedRow]) -> Next {
-    let now = clock::now().epoch_millis();
-    let first = rows.iter().filter_map(|row| row.expires_at).map(|at| at.epoch_millis() - now).min();
-    first.map_or(Next::Idle, |left| Next::Later(Duration::from_millis(u64::try_from(left.max(1)).unwrap_or(1))))
 }

@@ -35,7 +35,34 @@ impl Change<'_> {
     }
 }
 
+/// Key in `agents_meta`: the newest entry that stands in `events.jsonl`.
+const EXPORTED: &str = "events_exported";
+
 impl Store {
+    /// Up to which entry the journal was written elsewhere; `None` if it never was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn exported(&self) -> Result<Option<u64>, StoreError> {
+        let text = self.read(|view| view.meta(EXPORTED)).await?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// Remembers up to which entry the journal was written elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remember_exported(&self, id: u64) -> Result<(), StoreError> {
+        self.write(move |change| {
+            change
+                .sql
+                .prepare_cached("INSERT OR REPLACE INTO agents_meta (key, value) VALUES (?1, ?2)")?
+                .execute([EXPORTED, &id.to_string()])
+                .map(drop)
+        })
+        .await
+    }
+
     /// Records receipts of a request, oldest first.
     ///
     /// # Errors
@@ -54,7 +81,7 @@ impl Store {
         let id = id.clone();
         self.write(move |change| match change.standing(&id)? {
             Some(standing) if standing.state == RequestState::Accepted => {
-                change.append_notes(&id, &[note], at)?;
+                change.append_notes(&id, std::slice::from_ref(&note), at)?;
                 Ok(true)
             }
             _ => Ok(false),

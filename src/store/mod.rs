@@ -33,4 +33,5 @@ pub use rows::{
     Admitted, Answer, CancelOutcome, CoalescePlan, JournalRow, ListFilter, NewRow, QueuedRow, Reconcile, Reconciled,
     RequestRow, StoredAnswer, Superseded,
 };
+pub use tally::Waiting;
 pub use thread::Store;

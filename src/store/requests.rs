@@ -381,7 +381,7 @@ mod tests {
         let work = NewRow { key: Some(("k".to_owned(), [1; 16])), ..direct(1) };
         scratch.accept(work.clone()).await.unwrap();
         assert_eq!(scratch.store.depth(1).await.unwrap().waiting, 0);
-        assert_eq!(scratch.store.unfinished_direct().await.unwrap().len(), 1);
+        assert_eq!(scratch.store.waiting_direct().await.unwrap().len(), 1);
         assert_eq!(scratch.store.waiting(9).await.unwrap(), []);
         assert_eq!(scratch.store.answer_of_key("k").await.unwrap().unwrap().answer, Answer::Pending);
         assert!(scratch.store.begin(&id(1), later(1000), vec![Note::new(Receipt::Typing)]).await.unwrap());
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(row.finished_at_utc.as_deref(), Some("2026-11-21T10:00:02+00:00"));
         assert_eq!((row.prompt.as_deref(), row.result), (Some("number 1"), Some(json!({"sent": true}))));
         assert_eq!(scratch.receipts(1).await, ["queued", "typing", "typed", "submitted"]);
-        assert_eq!(scratch.store.unfinished_direct().await.unwrap(), []);
+        assert_eq!(scratch.store.waiting_direct().await.unwrap(), []);
         let rows: u32 =
             scratch.outsider().query_row("SELECT count(*) FROM gateway_requests", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0);

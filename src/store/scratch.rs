@@ -117,14 +117,22 @@ impl Scratch {
         // One thread runs them in the order in which they are started here.
         let store = self.store.clone();
         sent.spawn(async move {
-            let waited = store.read(move |_| Ok(drop(held.lock().map(|held| held.recv())))).await;
+            let waited = store
+                .read(move |_| {
+                    drop(held.lock().map(|held| held.recv()));
+                    Ok(())
+                })
+                .await;
             waited.map(|()| None)
         });
         for (n, row) in rows.into_iter().enumerate() {
             let store = self.store.clone();
             sent.spawn(async move { Ok(Some((n, store.accept(row, u64::MAX).await))) });
         }
-        sent.spawn(async move { Ok(drop(release)).map(|()| None) });
+        sent.spawn(async move {
+            drop(release);
+            Ok(None)
+        });
         let mut answers: Vec<_> = sent.join_all().await.into_iter().filter_map(Result::unwrap).collect();
         answers.sort_by_key(|(n, _)| *n);
         answers.into_iter().map(|(_, answer)| answer).collect()

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     error::{Fault, StoreError},
     open::{self, BUSY, Care},
-    tally::Tally,
+    tally::{Tally, Waiting},
     writer::Writer,
 };
 use crate::{model::Moment, os::files::FileError};
@@ -25,6 +25,7 @@ pub struct Store {
     path: Arc<Path>,
     health: watch::Receiver<Option<String>>,
     newest: watch::Receiver<u64>,
+    waiting: watch::Receiver<Waiting>,
 }
 
 /// Work for the store's thread.
@@ -95,7 +96,8 @@ impl Store {
         let path: Arc<Path> = path.into();
         let (health, well) = watch::channel(None);
         let (newest, known) = watch::channel(0);
-        let mut writer = Writer::new(connection, path.clone(), busy, health, newest)?;
+        let (waiting, counted) = watch::channel(Waiting::default());
+        let mut writer = Writer::new(connection, path.clone(), busy, health, newest, waiting)?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -103,7 +105,7 @@ impl Store {
             .stack_size(256 * 1024)
             .spawn(move || writer.serve(&inbox))
             .map_err(|source| FileError::Io { doing: "start the thread for", path: PathBuf::from(&*path), source })?;
-        Ok((Self { jobs, path, health: well, newest: known }, thread))
+        Ok((Self { jobs, path, health: well, newest: known, waiting: counted }, thread))
     }
 
     /// `None` while the store is well; why it is not, once it can never be used again. The gateway then has to end and
@@ -115,6 +117,11 @@ impl Store {
     /// The newest id of the journal; changes after the entries are on disk.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.newest.clone()
+    }
+
+    /// Unfinished rows of the queue; changes after a commit that changed them.
+    pub fn waiting_now(&self) -> watch::Receiver<Waiting> {
+        self.waiting.clone()
     }
 
     /// Looks whether the file is still the one that was opened, and the store well.
@@ -138,7 +145,7 @@ impl Store {
         W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { work, done: None, answer };
+        let waiting = Awaited { work, done: None, answer };
         self.jobs.send(Job::Write(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
     }
@@ -163,13 +170,13 @@ impl Store {
     }
 }
 
-struct Waiting<T, W> {
+struct Awaited<T, W> {
     work: W,
     done: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, W> Write for Waiting<T, W>
+impl<T, W> Write for Awaited<T, W>
 where
     T: Send,
     W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send,

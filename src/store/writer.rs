@@ -17,7 +17,7 @@ use super::{
     error::{Fault, StoreError, opening},
     migrate, open,
     retention::{self, KEPT},
-    tally::Tally,
+    tally::{Tally, Waiting},
     thread::{Change, Job, Read, View, Write},
 };
 use crate::os::{
@@ -53,6 +53,7 @@ pub(super) struct Writer {
     large_log_told: bool,
     health: watch::Sender<Option<String>>,
     newest: watch::Sender<u64>,
+    waiting: watch::Sender<Waiting>,
 }
 
 impl Writer {
@@ -62,6 +63,7 @@ impl Writer {
         busy: Duration,
         health: watch::Sender<Option<String>>,
         newest: watch::Sender<u64>,
+        waiting: watch::Sender<Waiting>,
     ) -> Result<Self, StoreError> {
         let counted = data_version(&sql).and_then(|others| Ok((others, Tally::of(&sql)?)));
         let (others, tally) = counted.map_err(|source| {
@@ -70,6 +72,7 @@ impl Writer {
         })?;
         let file = files::glance(&path).ok_or_else(|| FileError::Missing { path: path.to_path_buf() })?;
         newest.send_replace(tally.newest);
+        waiting.send_replace(tally.waiting.clone());
         let mut log_path = OsString::from(path.as_os_str());
         log_path.push("-wal");
         let log_path = PathBuf::from(log_path);
@@ -87,6 +90,7 @@ impl Writer {
             large_log_told: false,
             health,
             newest,
+            waiting,
         })
     }
 
@@ -197,6 +201,15 @@ impl Writer {
         self.others = others;
         self.check_log()?;
         let newest = self.tally.newest;
+        // Before the journal's news: who hears of an entry and then asks what waits must find it counted.
+        let waiting = &self.tally.waiting;
+        self.waiting.send_if_modified(|known| {
+            let changed = known != waiting;
+            if changed {
+                known.clone_from(waiting);
+            }
+            changed
+        });
         self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
         Ok(faults)
     }
