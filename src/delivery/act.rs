@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     keys::Keys,
+    person::{QUICK, Seen, is_recent},
     prompt::Prompt,
     proof::{Tail, excerpt, holds, shown, took},
     survey::survey,
@@ -92,7 +93,8 @@ pub trait Journal: Sync {
 pub enum Outcome {
     /// The text left the composer after Enter. The look is the last one before Enter.
     Submitted(Box<Look>, Value),
-    /// Nothing was typed, because the pane was not as it had looked; a stable word and a sentence.
+    /// Nothing of it stands in the composer, because the pane was not as it had looked, or a person came in between; a
+    /// stable word and a sentence.
     Held(&'static str, String),
     /// Nothing was typed: the request was taken back meanwhile.
     Withdrawn,
@@ -128,27 +130,27 @@ pub async fn deliver(
     }
 }
 
-struct Act<'a, J> {
-    hand: &'a Hand,
+pub(super) struct Act<'a, J> {
+    pub(super) hand: &'a Hand,
     keys: &'a Keys,
-    delivery: &'a Delivery<'a>,
+    pub(super) delivery: &'a Delivery<'a>,
     journal: &'a J,
-    timings: Timings,
-    tail: Tail,
+    pub(super) timings: Timings,
+    pub(super) tail: Tail,
 }
 
 /// Pauses between looks: short at first, because most panes answer at once.
-struct Pace(u64);
+pub(super) struct Pace(pub(super) u64);
 
 impl Pace {
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         sleep(Duration::from_millis(self.0)).await;
         self.0 = (self.0 * 2).min(16);
     }
 }
 
 impl<J: Journal> Act<'_, J> {
-    fn guard(&self, look: &Look) -> Guard {
+    pub(super) fn guard(&self, look: &Look) -> Guard {
         let now = &look.now;
         Guard {
             pid: self.delivery.pid,
@@ -206,8 +208,9 @@ impl<J: Journal> Act<'_, J> {
     ) -> Result<Result<((Look, Around), &'static str), Outcome>, JournalClosed> {
         let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
         let limit = self.timings.landing + Duration::from_secs(more);
-        let (mut deadline, mut pace, mut noted) = (Instant::now() + limit, Pace(1), Noted::default());
-        let mut last = None;
+        let pasted = Instant::now();
+        let (mut deadline, mut pace, mut noted) = (pasted + limit, Pace(1), Noted::default());
+        let (mut last, mut echo) = (None, None);
         while Instant::now() < deadline {
             let look = match self.hand.look().await {
                 Ok(look) => look,
@@ -228,20 +231,38 @@ impl<J: Journal> Act<'_, J> {
                 Pace(16).wait().await;
                 continue;
             }
-            if let Some(how) = shown(&self.tail, before, &look) {
-                let around = survey(&look, self.delivery.tool);
-                if noted.typed(self.journal, &look, how.name()).await?
-                    && let Some(entered) = self.enter(&look).await?
-                {
-                    let (around, _) = around;
-                    return Ok(entered.map(|()| ((look, around), how.name())));
+            let seen = self.seen(before, &look);
+            if seen != Seen::Nothing {
+                echo.get_or_insert_with(|| pasted.elapsed());
+            }
+            match seen {
+                Seen::Nothing => pace.wait().await,
+                Seen::Ours(_) if is_recent(&look.now) => {
+                    let detail = "the text is typed; Enter waits until the person at the keyboard rests";
+                    noted.once(self.journal, "person_typing", detail).await?;
+                    deadline = Instant::now() + limit;
+                    Pace(16).wait().await;
                 }
-                last = Some(look);
-                Pace(1).wait().await;
-                continue;
+                Seen::Ours(how) => {
+                    let (around, _) = survey(&look, self.delivery.tool);
+                    noted.typed(self.journal, &look, how.name()).await?;
+                    if let Some(entered) = self.enter(&look).await? {
+                        return Ok(entered.map(|()| ((look, around), how.name())));
+                    }
+                    Pace(1).wait().await;
+                }
+                Seen::Mixed(extra) => {
+                    let is_quick = before.is_some() && echo.is_some_and(|echo| echo < QUICK);
+                    if (is_quick || !is_recent(&look.now))
+                        && let Some(outcome) = self.take_back(&look, &extra).await
+                    {
+                        return Ok(Err(outcome));
+                    }
+                    deadline = Instant::now() + limit;
+                    Pace(1).wait().await;
+                }
             }
             last = Some(look);
-            pace.wait().await;
         }
         let row = last.as_ref().map(excerpt).unwrap_or_default();
         let (reason, detail) = if noted.landed {
@@ -309,7 +330,7 @@ impl<J: Journal> Act<'_, J> {
                 continue;
             }
             let (around, _) = survey(&look, self.delivery.tool);
-            if let Some(proof) = took(before.as_ref(), &look, &around) {
+            if let Some(proof) = took(&self.tail, before.as_ref(), &look, &around) {
                 let (_, since) = *proven.get_or_insert_with(|| (proof, Instant::now()));
                 if since.elapsed() >= self.timings.left {
                     let row_before = before.as_ref().map(|(look, _)| excerpt(look));
@@ -323,7 +344,7 @@ impl<J: Journal> Act<'_, J> {
             }
             proven = None;
             let (waited, held) = (entered_at.elapsed(), self.is_held(before.as_ref(), &look));
-            if held && enters == 1 && waited >= self.timings.swallowed {
+            if held && enters == 1 && waited >= self.timings.swallowed && !is_recent(&look.now) {
                 enters += 1;
                 let again = Mark::Entered(format!("{}.2", self.delivery.id));
                 if let Some(Err(outcome)) = self.press_enter(&look, again).await {
@@ -380,13 +401,13 @@ impl Noted {
         journal.note(Note::new(Receipt::Deferred).because(reason, detail)).await
     }
 
-    /// Records that the text landed; true once it is on record.
-    async fn typed(&mut self, journal: &impl Journal, look: &Look, how: &str) -> Result<bool, JournalClosed> {
+    /// Records that the text landed.
+    async fn typed(&mut self, journal: &impl Journal, look: &Look, how: &str) -> Result<(), JournalClosed> {
         if !self.landed {
             journal.note(Note::new(Receipt::Typed).seen(json!({ "proof": how, "row": excerpt(look) }))).await?;
             self.landed = true;
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -420,7 +441,7 @@ fn changed(look: &Look, now: &PaneNow, owner: &str) -> (&'static str, String) {
     (reason, detail.to_owned())
 }
 
-fn gone(why: &str) -> Outcome {
+pub(super) fn gone(why: &str) -> Outcome {
     Outcome::Unproven("server_lost", format!("the pane or its tmux server is gone: {why}"), Value::Null)
 }
 

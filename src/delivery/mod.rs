@@ -1,14 +1,15 @@
 //! One prompt into one agent, with proof.
 //!
 //! Owns cleaning a text (`prompt`), deciding whether it may be typed now (`plan`), what a screen proves (`proof`),
-//! doing it step by step (`act`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
+//! doing it step by step (`act`) beside a person at the same keyboard (`person`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
 //! of a screen (`reply`).
 //! Promises: intent is on record before the first byte; the check of the pane, the paste and its mark are one
 //! message, Enter is a second one; Enter follows only a text that the pane shows; every outcome names its evidence;
-//! nothing is ever typed a second time. Files but `act`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
+//! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
 
 mod act;
 mod keys;
+mod person;
 mod plan;
 mod prompt;
 mod proof;

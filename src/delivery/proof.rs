@@ -54,6 +54,8 @@ pub(super) enum Shown {
     Placeholder,
     /// It has too few letters to be found, and the cursor's row changed.
     Change,
+    /// It stands alone at the cursor, sign for sign.
+    Alone,
 }
 
 impl Shown {
@@ -62,6 +64,7 @@ impl Shown {
             Self::Text => "text_at_cursor",
             Self::Placeholder => "paste_placeholder",
             Self::Change => "cursor_row_changed",
+            Self::Alone => "text_alone_at_cursor",
         }
     }
 }
@@ -94,6 +97,21 @@ pub(super) fn shown(tail: &Tail, before: Option<&Look>, now: &Look) -> Option<Sh
     (!has_letters && changed).then_some(Shown::Change)
 }
 
+/// What was typed behind our text on the cursor's row: empty if our text stands there alone, `None` if it is not to be
+/// found there.
+pub(super) fn behind(prompt: &Prompt, now: &Look) -> Option<String> {
+    let (before, after) = cursor_text(now);
+    if after.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    let line = prompt.text().trim_end().rsplit('\n').next().unwrap_or_default();
+    let ends: Vec<usize> = line.char_indices().map(|(at, _)| at).rev().take(TAIL).collect();
+    // The row may begin in the middle of the line, but a few signs may stand anywhere.
+    let mut long_enough = ends.into_iter().skip(ENOUGH - 1).rev();
+    let found = long_enough.find_map(|at| Some(before.rfind(&line[at..])? + line.len() - at))?;
+    Some(before[found..].to_owned())
+}
+
 /// Everything from the top of the screen to the cursor.
 fn up_to_cursor(look: &Look) -> String {
     let above = look.rows.iter().take(look.now.cursor_y);
@@ -121,13 +139,16 @@ pub(super) fn holds(before_enter: &Look, now: &Look) -> bool {
 ///
 /// That the cursor moved proves nothing: a program may take an Enter for a line break. `before` is the moment before
 /// Enter, where it is known.
-pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around) -> Option<&'static str> {
+pub(super) fn took(tail: &Tail, before: Option<&(Look, Around)>, now: &Look, around: &Around) -> Option<&'static str> {
     if before.is_some_and(|(look, _)| holds(look, now)) {
         return None;
     }
     match composer(now, false) {
         Composer::Empty => return Some("prompt_is_back"),
         Composer::Continuation => return Some("asks_for_the_rest"),
+        Composer::Draft(text) if before.is_some_and(|(look, _)| is_a_persons(tail, look, &text, now)) => {
+            return Some("person_types_on");
+        }
         Composer::Draft(_) | Composer::Ambiguous | Composer::Absent => {}
     }
     let modes = before.map_or(around.modes, |(_, around)| around.modes);
@@ -146,6 +167,12 @@ pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around)
         return Some("another_program_runs");
     }
     (look.now.alternate != now.now.alternate).then_some("other_screen")
+}
+
+/// Is this draft what a person typed since then, and nothing of ours?
+fn is_a_persons(tail: &Tail, then: &Look, draft: &str, now: &Look) -> bool {
+    let known = tail.letters.chars().count() >= ENOUGH && !letters(draft).contains(&tail.letters);
+    known && now.now.person_activity > then.now.person_activity
 }
 
 /// The cursor's row for the record: short, and without what a terminal would act on.
@@ -208,21 +235,48 @@ mod tests {
 
     #[test]
     fn a_cursor_that_moved_is_no_proof_by_itself() {
+        let hello = tail("hello");
         let modes = |canonical| Around { modes: Some(Modes { canonical, signals: false }), foreground: None };
         let mut typed = screen(&["❯ hello", ""], 7, 0);
         typed.now.cursor_shown = true;
         let mut next = screen(&["❯ hello", ""], 0, 1);
         next.now.cursor_shown = true;
         let raw = (typed.clone(), modes(false));
-        assert_eq!(took(Some(&raw), &typed, &modes(false)), None);
-        assert_eq!(took(Some(&raw), &next, &modes(false)), None, "it may be a line break in the composer");
-        assert_eq!(took(Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
-        assert_eq!(took(Some(&(typed.clone(), modes(true))), &next, &modes(true)), Some("terminal_took_the_line"));
+        assert_eq!(took(&hello, Some(&raw), &typed, &modes(false)), None);
+        assert_eq!(took(&hello, Some(&raw), &next, &modes(false)), None, "it may be a line break in the composer");
+        assert_eq!(took(&hello, Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
+        assert_eq!(
+            took(&hello, Some(&(typed.clone(), modes(true))), &next, &modes(true)),
+            Some("terminal_took_the_line")
+        );
         let mut working = next.clone();
         working.now.cursor_shown = false;
-        assert_eq!(took(Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
+        assert_eq!(took(&hello, Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
         let back = screen(&["> hello", "❯ "], 2, 1);
-        assert_eq!(took(Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
-        assert_eq!(took(None, &next, &modes(false)), None);
+        assert_eq!(took(&hello, Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
+        assert_eq!(took(&hello, None, &next, &modes(false)), None);
+
+        let mut person = screen(&["> hello", "❯ and"], 5, 1);
+        person.now.cursor_shown = true;
+        assert_eq!(took(&hello, Some(&raw), &person, &modes(false)), None, "it may be a completion");
+        person.now.person_activity = Some(7);
+        assert_eq!(took(&hello, Some(&raw), &person, &modes(false)), Some("person_types_on"));
+        assert_eq!(took(&tail("sand"), Some(&raw), &person, &modes(false)), Some("person_types_on"));
+        assert_eq!(took(&tail("and"), Some(&raw), &person, &modes(false)), None, "it is ours");
+    }
+
+    #[test]
+    fn what_a_person_typed_behind_the_text_is_told_from_it() {
+        let prompt = |text: &str| Prompt::clean(text).unwrap();
+        let at = |row: &str, x| screen(&[row], x, 0);
+        let extra = |text: &str, row: &str, x| behind(&prompt(text), &at(row, x));
+        assert_eq!(extra("fix it.", "❯ fix it.", 9), Some(String::new()));
+        assert_eq!(extra("fix it.", "❯ fix it.ö", 10), Some("ö".to_owned()));
+        assert_eq!(extra("fix it.", "❯ fix it.a", 12), Some("a  ".to_owned()), "blanks count");
+        assert_eq!(extra("one\nfix it.\n", "  fix it.", 9), Some(String::new()));
+        assert_eq!(extra("a very long line, wrapped", "  wrapped│", 9), Some(String::new()));
+        assert_eq!(extra("fix it.", "❯ fix i", 7), None);
+        assert_eq!(extra("fix it.", "❯ fix it.and more", 9), None, "the cursor stands inside");
+        assert_eq!(extra("hi", "❯ hi", 4), None, "two signs may stand anywhere");
     }
 }

@@ -273,7 +273,7 @@ impl Worker {
                 self.queue.answer(&id, &sent).await;
                 return Ok(sent);
             }
-            Ok(Done::Waits(reason, detail)) => {
+            Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(&id, reason, &detail).await?;
                 return Err(not_now(policy, reason, detail));
             }
@@ -322,7 +322,7 @@ impl Worker {
         let text = Text { id: reset, kind: RequestKind::SubmitPrompt, prompt, pid: pid_of(agent) };
         let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look))).await {
             Ok(Done::Submitted(_)) => None,
-            Ok(Done::Waits(reason, detail)) => {
+            Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(&text.id, reason, &detail).await?;
                 Some(detail)
             }

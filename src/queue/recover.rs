@@ -129,7 +129,7 @@ impl Worker {
         match self.queue.deliver_in(slot, hand, &text, stage).await? {
             // Where the reply began was known to the last gateway alone.
             Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }),
-            Done::Withdrawn | Done::Unproven(_) => {}
+            Done::Withdrawn | Done::Unproven(_) | Done::PutBack(..) => {}
             Done::Waits(reason, detail) => {
                 tracing::warn!(reason, detail, request_id = %row.id, "waiting before anything is decided");
                 return Ok(false);

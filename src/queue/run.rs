@@ -26,8 +26,10 @@ pub(super) struct Text {
 pub(super) enum Done {
     /// Submitted; its answer can be followed.
     Submitted(Turn),
-    /// Nothing was typed, and it waits again: a stable word and a sentence.
+    /// Nothing was begun: a stable word and a sentence. It waits on, and was not told yet.
     Waits(&'static str, String),
+    /// Nothing stands in the composer, and it waits again: a stable word and a sentence. It was told.
+    PutBack(&'static str, String),
     /// It was taken back while it was on its way.
     Withdrawn,
     /// Typed, and not proven.
@@ -123,7 +125,7 @@ impl Queue {
             }
             Outcome::Held(reason, detail) => {
                 let note = Note::new(Receipt::Deferred).because(reason, detail.clone());
-                (store.put_back(id, note, now).await, Done::Waits(reason, detail))
+                (store.put_back(id, note, now).await, Done::PutBack(reason, detail))
             }
             Outcome::Withdrawn => (Ok(true), Done::Withdrawn),
             Outcome::Unproven(reason, detail, seen) => {

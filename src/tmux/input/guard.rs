@@ -59,6 +59,8 @@ pub enum Stroke {
     },
     /// A key, by tmux's name.
     Key(&'static str),
+    /// A key, so many times.
+    Repeated(&'static str, usize),
 }
 
 impl Guard {
@@ -112,6 +114,9 @@ pub(super) fn message(
             list.then(if *bracketed { paste.bracket_codes() } else { paste })
         }
         Stroke::Key(key) => list.then(SendKeys::new().target_pane(at.as_str()).key(*key)),
+        Stroke::Repeated(key, times) => {
+            list.then(SendKeys::new().target_pane(at.as_str()).repeat_count(*times).key(*key))
+        }
     });
     let marked = typing
         .then(SetOption::new().pane().target_pane(at.as_str()).option(mark.option()).value(mark.value()))
