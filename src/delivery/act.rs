@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     footing::Footing,
     keys::Keys,
-    plan::PERSON_PAUSE,
+    person::{QUICK, Shared, is_recent},
     prompt::Prompt,
-    proof::{Sought, alone, excerpt, holds, shown, took},
+    proof::{Shown, Sought, excerpt, holds, shown, took},
     survey::survey,
 };
 use crate::{
@@ -98,7 +98,8 @@ pub trait Journal: Sync {
 pub enum Outcome {
     /// The program took the text. The look is the last one before Enter, where it is known.
     Submitted(Option<Box<Look>>, Value),
-    /// Nothing was typed, because the pane was not as it had looked; a stable word and a sentence.
+    /// Nothing of it stands in the composer, because the pane was not as it had looked, or a person came in between; a
+    /// stable word and a sentence.
     Held(&'static str, String),
     /// Nothing was typed: the request was taken back meanwhile.
     Withdrawn,
@@ -136,24 +137,24 @@ pub async fn deliver(
     }
 }
 
-struct Act<'a, J> {
-    hand: &'a Hand,
+pub(super) struct Act<'a, J> {
+    pub(super) hand: &'a Hand,
     keys: &'a Keys,
-    delivery: &'a Delivery<'a>,
+    pub(super) delivery: &'a Delivery<'a>,
     journal: &'a J,
-    timings: Timings,
-    sought: Sought,
-    footing: Footing,
+    pub(super) timings: Timings,
+    pub(super) sought: Sought,
+    pub(super) footing: Footing,
 }
 
 /// The moment before Enter, and how the text showed in it.
 type Before = ((Look, Around), &'static str);
 
 /// Pauses between looks: short at first, because most panes answer at once.
-struct Pace(u64);
+pub(super) struct Pace(pub(super) u64);
 
 impl Pace {
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         sleep(Duration::from_millis(self.0)).await;
         self.0 = (self.0 * 2).min(16);
     }
@@ -161,7 +162,7 @@ impl Pace {
 
 impl<J: Journal> Act<'_, J> {
     /// What must still be so: the pane and its program as before the paste, the cursor as in this look.
-    fn guard(&self, look: &Look) -> Guard {
+    pub(super) fn guard(&self, look: &Look) -> Guard {
         let now = &look.now;
         Guard {
             pid: self.delivery.pid,
@@ -196,7 +197,7 @@ impl<J: Journal> Act<'_, J> {
             match self.hand.act(&guard, &strokes, &mark).await {
                 Ok(Acted::Done) => return Ok(Ok(())),
                 // An earlier message of ours whose answer was lost.
-                Ok(Acted::Held(now)) if now.was_typed(id) => return Ok(Ok(())),
+                Ok(Acted::Held(now)) if now.typed == mark.after() => return Ok(Ok(())),
                 Ok(Acted::Held(now)) => {
                     self.hand.unload(&buffer).await;
                     let (reason, detail) = changed(look, &now, self.hand.owner());
@@ -251,7 +252,8 @@ impl<J: Journal> Act<'_, J> {
         let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
         let limit = self.timings.landing + Duration::from_secs(more);
         let (mut wait, mut pace) = (Wait::new(), Pace(1));
-        let (mut row, mut landed, mut touched) = (String::new(), false, false);
+        let (mut row, mut landed, mut touched, mut is_quick) = (String::new(), false, false, false);
+        let pasted = Instant::now();
         while wait.since.elapsed() < limit {
             let Sight { look, around, reading } = match self.next_look(&mut wait).await? {
                 Ok(sight) => sight,
@@ -261,31 +263,50 @@ impl<J: Journal> Act<'_, J> {
                 return Ok(Err(outcome));
             }
             row = excerpt(&look);
-            let Some(how) = shown(&self.sought, &self.footing, &look) else {
+            let how = shown(&self.sought, &self.footing, &look);
+            let mixed = how.is_none() && matches!(self.shared(&look), Shared::Mixed(_));
+            if how.is_none() && !mixed {
                 pace.wait().await;
                 continue;
-            };
+            }
+            let is_shown = how.is_some();
+            let how = how.map_or("text_and_more", Shown::name);
             if !landed {
-                let seen = json!({ "proof": how.name(), "row": row });
+                is_quick = pasted.elapsed() < QUICK && matches!(self.delivery.stage, Stage::Fresh(_));
+                let seen = json!({ "proof": how, "row": row });
                 self.journal.note(Note::new(Receipt::Typed).seen(seen)).await?;
                 landed = true;
             }
-            // A person pressed a key since the paste: Enter waits for a pause, and then for our text alone.
+            // A person pressed a key since the paste: their text stays theirs, and Enter waits for a pause.
             if look.now.session_activity != self.footing.session_activity {
                 touched = true;
-                if is_typing(&look.now) {
-                    wait.once(self.journal, "person_typing", "a person uses the keyboard; Enter waits").await?;
-                    wait.since = Instant::now();
-                    Pace(16).wait().await;
-                    continue;
-                }
-                if !alone(&self.sought, &self.footing, &look) {
-                    pace.wait().await;
-                    continue;
+                match self.shared(&look) {
+                    Shared::Ours if !is_recent(&look.now) => {}
+                    Shared::Mixed(extra) if is_quick || !is_recent(&look.now) => {
+                        if let Some(outcome) = self.take_back(&look, &extra).await {
+                            return Ok(Err(outcome));
+                        }
+                        Pace(1).wait().await;
+                        continue;
+                    }
+                    Shared::Ours | Shared::Mixed(_) => {
+                        wait.once(self.journal, "person_typing", "a person uses the keyboard; Enter waits").await?;
+                        wait.since = Instant::now();
+                        Pace(4).wait().await;
+                        continue;
+                    }
+                    Shared::Unclear => {
+                        pace.wait().await;
+                        continue;
+                    }
                 }
             }
+            if !is_shown {
+                pace.wait().await;
+                continue;
+            }
             match self.enter(&look).await {
-                Some(Ok(())) => return Ok(Ok(((look, around), how.name()))),
+                Some(Ok(())) => return Ok(Ok(((look, around), how))),
                 Some(Err(outcome)) => return Ok(Err(outcome)),
                 None => Pace(1).wait().await,
             }
@@ -349,7 +370,7 @@ impl<J: Journal> Act<'_, J> {
             if let Some(outcome) = misplaced(&reading, true) {
                 return Ok(outcome);
             }
-            if let Some(proof) = took(before.as_ref(), &look, &around) {
+            if let Some(proof) = took(&self.sought, before.as_ref(), &look, &around) {
                 let (_, since) = *proven.get_or_insert_with(|| (proof, Instant::now()));
                 if since.elapsed() >= self.timings.left {
                     let row_before = before.as_ref().map(|(look, _)| excerpt(look));
@@ -365,7 +386,7 @@ impl<J: Journal> Act<'_, J> {
             // A program that printed since and left the text where it is has not taken the Enter. One that is silent
             // may only be slow, and a second Enter would answer whatever it asks next.
             let awake = look.now.window_activity > entered_at;
-            if held && awake && enters == 1 && waited >= self.timings.swallowed {
+            if held && awake && enters == 1 && !is_recent(&look.now) && waited >= self.timings.swallowed {
                 enters += 1;
                 if let Some(Err(outcome)) = self.press_enter(&look, &format!("{}.2", self.delivery.id)).await {
                     return Ok(outcome);
@@ -440,12 +461,6 @@ impl Wait {
     }
 }
 
-/// Has a person pressed a key so recently that more are to be expected?
-fn is_typing(now: &PaneNow) -> bool {
-    let seconds = clock::now().epoch_millis() / 1000;
-    now.person_activity.is_some_and(|at| seconds - at < PERSON_PAUSE)
-}
-
 /// The text stands in front of another program than the one it was meant for. Behind Enter a question is an answer:
 /// the program took the text.
 fn misplaced(reading: &Reading, entered: bool) -> Option<Outcome> {
@@ -496,7 +511,7 @@ fn changed(look: &Look, now: &PaneNow, owner: &str) -> (&'static str, String) {
     (reason, detail.to_owned())
 }
 
-fn gone(why: &str) -> Outcome {
+pub(super) fn gone(why: &str) -> Outcome {
     Outcome::Unproven("server_lost", format!("the pane or its tmux server is gone: {why}"), Value::Null)
 }
 

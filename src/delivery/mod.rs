@@ -2,15 +2,16 @@
 //!
 //! Owns cleaning a text (`prompt`), deciding whether it may be typed now (`plan`), the place where it
 //! is to stand (`footing`), what a screen proves (`proof`),
-//! doing it step by step (`act`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
+//! doing it step by step (`act`) beside a person at the same keyboard (`person`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
 //! of a screen (`reply`).
 //! Promises: intent is on record before the first byte; the check of the pane, the paste and its mark are one
 //! message, Enter is a second one; Enter follows only a text that the pane shows; every outcome names its evidence;
-//! nothing is ever typed a second time. Files but `act`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
+//! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
 
 mod act;
 mod footing;
 mod keys;
+mod person;
 mod plan;
 mod prompt;
 mod proof;
@@ -21,6 +22,7 @@ mod turn;
 pub use act::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings, deliver};
 pub use footing::Footing;
 pub use keys::{AFTER_ESCAPE, Keys, interrupt};
+pub use person::back;
 pub use plan::{Decision, PERSON_PAUSE, Policy, decide};
 pub use prompt::{BadPrompt, LARGEST_PROMPT, Prompt};
 pub use reply::Start;

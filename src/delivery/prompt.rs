@@ -43,13 +43,14 @@ impl Prompt {
             return Err(BadPrompt::EndOfPaste(raw[..at].chars().count()));
         }
         let lines = raw.replace("\r\n", "\n").replace('\r', "\n");
-        // Line breaks at the end would submit it before it is seen.
-        let lines = lines.trim_end_matches('\n');
         let text: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+        let removed = lines.chars().count() - text.chars().count();
+        // Line breaks at the end would submit it before it is seen.
+        let text = text.trim_end_matches('\n').to_owned();
         if text.trim().is_empty() {
             return Err(BadPrompt::Blank);
         }
-        Ok(Self { removed: lines.chars().count() - text.chars().count(), text })
+        Ok(Self { text, removed })
     }
 
     /// What is typed.

@@ -3,7 +3,7 @@
 use super::{footing::Footing, prompt::Prompt};
 use crate::{
     tmux::input::Look,
-    tracker::{Around, Composer, composer},
+    tracker::{Around, Composer, composer, cursor_text},
 };
 
 /// Characters at the end of a text that must be seen.
@@ -90,6 +90,21 @@ pub(super) fn alone(sought: &Sought, footing: &Footing, look: &Look) -> bool {
     signs(&footing.composed(look)) == sought.whole
 }
 
+/// What was typed behind our text on the cursor's row: empty if our text stands there alone, `None` if it is not to be
+/// found there.
+pub(super) fn behind(prompt: &Prompt, now: &Look) -> Option<String> {
+    let (before, after) = cursor_text(now);
+    if after.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    let line = prompt.text().trim_end().rsplit('\n').next().unwrap_or_default();
+    let ends: Vec<usize> = line.char_indices().map(|(at, _)| at).rev().take(TAIL).collect();
+    // The row may begin in the middle of the line, but a few signs may stand anywhere.
+    let mut long_enough = ends.into_iter().skip(ENOUGH - 1).rev();
+    let found = long_enough.find_map(|at| Some(before.rfind(&line[at..])? + line.len() - at))?;
+    Some(before[found..].to_owned())
+}
+
 fn cursor_row(look: &Look) -> &str {
     look.rows.get(look.now.cursor_y).map(String::as_str).unwrap_or_default()
 }
@@ -105,13 +120,21 @@ pub(super) fn holds(before_enter: &Look, now: &Look) -> bool {
 ///
 /// That the cursor moved proves nothing: a program may take an Enter for a line break. `before` is the moment before
 /// Enter, where it is known.
-pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around) -> Option<&'static str> {
+pub(super) fn took(
+    sought: &Sought,
+    before: Option<&(Look, Around)>,
+    now: &Look,
+    around: &Around,
+) -> Option<&'static str> {
     if before.is_some_and(|(look, _)| holds(look, now)) {
         return None;
     }
     match composer(now, false) {
         Composer::Empty => return Some("prompt_is_back"),
         Composer::Continuation => return Some("asks_for_the_rest"),
+        Composer::Draft(text) if before.is_some_and(|(look, _)| is_a_persons(sought, look, &text, now)) => {
+            return Some("person_types_on");
+        }
         Composer::Draft(_) | Composer::Ambiguous | Composer::Absent => {}
     }
     let modes = before.map_or(around.modes, |(_, around)| around.modes);
@@ -131,6 +154,12 @@ pub(super) fn took(before: Option<&(Look, Around)>, now: &Look, around: &Around)
         return Some("another_program_runs");
     }
     (look.now.alternate != now.now.alternate).then_some("other_screen")
+}
+
+/// Is this draft what a person typed since then, and nothing of ours?
+fn is_a_persons(sought: &Sought, then: &Look, draft: &str, now: &Look) -> bool {
+    let known = sought.letters.chars().count() >= ENOUGH && !letters(draft).contains(&sought.letters);
+    known && now.now.person_activity > then.now.person_activity
 }
 
 /// The cursor's row for the record: short, and without what a terminal would act on.
@@ -192,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_our_text_is_cut_out() {
+        let prompt = Prompt::clean("run the tests").unwrap();
+        let row = |text: &str| screen(&[text, ""], text.chars().count(), 0);
+        assert_eq!(behind(&prompt, &row("❯ run the testsls -l")).as_deref(), Some("ls -l"));
+        assert_eq!(behind(&prompt, &row("❯ run the tests")).as_deref(), Some(""));
+        assert_eq!(behind(&prompt, &row("❯ xx")), None);
+    }
+
+    #[test]
     fn an_unchanged_composer_holds_the_text_and_a_changed_one_does_not() {
         let typed = screen(&["old", "❯ hello"], 7, 1);
         assert!(holds(&typed, &screen(&["spinner", "❯ hello"], 7, 1)));
@@ -207,15 +245,25 @@ mod tests {
         let mut next = screen(&["❯ hello", ""], 0, 1);
         next.now.cursor_shown = true;
         let raw = (typed.clone(), modes(false));
-        assert_eq!(took(Some(&raw), &typed, &modes(false)), None);
-        assert_eq!(took(Some(&raw), &next, &modes(false)), None, "it may be a line break in the composer");
-        assert_eq!(took(Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
-        assert_eq!(took(Some(&(typed.clone(), modes(true))), &next, &modes(true)), Some("terminal_took_the_line"));
+        assert_eq!(took(&sought("hello"), Some(&raw), &typed, &modes(false)), None);
+        assert_eq!(
+            took(&sought("hello"), Some(&raw), &next, &modes(false)),
+            None,
+            "it may be a line break in the composer"
+        );
+        assert_eq!(took(&sought("hello"), Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
+        assert_eq!(
+            took(&sought("hello"), Some(&(typed.clone(), modes(true))), &next, &modes(true)),
+            Some("terminal_took_the_line")
+        );
         let mut working = next.clone();
         working.now.cursor_shown = false;
-        assert_eq!(took(Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
+        assert_eq!(took(&sought("hello"), Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
         let back = screen(&["> hello", "❯ "], 2, 1);
-        assert_eq!(took(Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
-        assert_eq!(took(None, &next, &modes(false)), None);
+        assert_eq!(took(&sought("hello"), Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
+        let mut person = screen(&["> hello", "❯ and"], 5, 1);
+        person.now.person_activity = Some(9);
+        assert_eq!(took(&sought("hello"), Some(&raw), &person, &modes(false)), Some("person_types_on"));
+        assert_eq!(took(&sought("hello"), None, &next, &modes(false)), None);
     }
 }

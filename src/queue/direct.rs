@@ -343,7 +343,7 @@ impl Worker {
                 self.follow_next(turn).await;
                 return Ok(ControlPromptSent::new(direct.policy, format!("the prompt was submitted as request {id}")));
             }
-            Ok(Done::Waits(reason, detail)) => {
+            Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(id, reason, &detail).await?;
                 return Err(not_now(policy_of(direct.policy), reason, detail));
             }
@@ -392,7 +392,7 @@ impl Worker {
         let text = Text { id: reset, kind: RequestKind::SubmitPrompt, prompt, pid: pid_of(agent) };
         let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(_)) => None,
-            Ok(Done::Waits(reason, detail)) => {
+            Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(&text.id, reason, &detail).await?;
                 Some(detail)
             }

@@ -11,7 +11,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    delivery::{Footing, JournalClosed, Prompt, Stage, Timings, Turn},
+    delivery::{Footing, JournalClosed, Prompt, Stage, Timings, Turn, back},
     model::{Note, Receipt, RequestKind, RequestState, Route},
     os::{clock, lock::Lock},
     store::{JournalRow, QueuedRow},
@@ -90,7 +90,10 @@ impl Worker {
             let detail = "what the pane looked like before it was typed is not on record";
             return self.uncertain(row, "unconfirmed", detail).await;
         };
-        let (typed, entered) = (now.was_typed(id), now.was_entered(id) || now.was_entered(&format!("{id}.2")));
+        // Since the intent: an earlier text of the same request may have been taken back from before a person's.
+        let taken_back = now.last_typed(&back(id));
+        let typed = now.was_typed(id) && !footing.is_untouched(&now) && !taken_back;
+        let (typed, entered) = (typed, now.was_entered(id) || now.was_entered(&format!("{id}.2")));
         tracing::info!(request_id = id, typed, entered, "nobody types a request that was on its way");
         match (row.kind, typed, entered) {
             (RequestKind::Interrupt | RequestKind::SendKeys, _, _) => {
@@ -98,7 +101,7 @@ impl Worker {
                 self.uncertain(row, "unconfirmed", detail).await
             }
             // Somebody typed since, and the pane remembers only so many: that ours was never typed is not proven.
-            (_, false, _) if !footing.is_untouched(&now) => {
+            (_, false, _) if !footing.is_untouched(&now) && !taken_back => {
                 let detail = "other texts were typed since it was taken up, and the pane does not remember this one";
                 self.uncertain(row, "unconfirmed", detail).await
             }
@@ -156,7 +159,7 @@ impl Worker {
         match self.queue.deliver_in(slot, hand, &text, stage, Timings::default()).await? {
             // Where the reply began was known to the last gateway alone.
             Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }).await,
-            Done::Withdrawn | Done::Unproven(_) => {}
+            Done::Withdrawn | Done::Unproven(_) | Done::PutBack(..) => {}
             Done::Waits(reason, detail) => {
                 tracing::warn!(reason, detail, request_id = %row.id, "waiting before anything is decided");
                 return Ok(false);

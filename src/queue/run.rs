@@ -26,8 +26,10 @@ pub(super) struct Text {
 pub(super) enum Done {
     /// Submitted; its answer can be followed.
     Submitted(Turn),
-    /// Nothing was typed, and it waits again: a stable word and a sentence.
+    /// Nothing was begun: a stable word and a sentence. It waits on, and was not told yet.
     Waits(&'static str, String),
+    /// Nothing stands in the composer, and it waits again: a stable word and a sentence. It was told.
+    PutBack(&'static str, String),
     /// It was taken back while it was on its way.
     Withdrawn,
     /// Typed, and not proven.
@@ -130,7 +132,11 @@ impl Queue {
             }
             Outcome::Held(reason, detail) => {
                 let note = Note::new(Receipt::Deferred).because(reason, detail.clone());
-                (store.put_back(id, note, now).await, Done::Waits(reason, detail))
+                let put = store.put_back(id, note, now).await;
+                // What was never begun has not been told either.
+                let done =
+                    if matches!(put, Ok(false)) { Done::Waits(reason, detail) } else { Done::PutBack(reason, detail) };
+                (put, done)
             }
             Outcome::Withdrawn => (Ok(true), Done::Withdrawn),
             Outcome::Unproven(reason, detail, seen) => {

@@ -231,6 +231,10 @@ impl Worker {
                 self.defer(&text.id, reason, detail).await;
                 Ok(self.later())
             }
+            Done::PutBack(reason, _) => {
+                self.told.insert(text.id.clone(), reason);
+                Ok(self.later())
+            }
             Done::Withdrawn | Done::Unproven(_) => Ok(Next::Again),
         }
     }

@@ -41,7 +41,7 @@ fn clock() -> i64 {
 
 #[test]
 fn a_person_types_by_itself_and_the_same_seed_types_the_same() {
-    let habits = Habits { seed: 3, key: Duration::from_millis(1), burst: 1..6, rest: 1..20 };
+    let habits = Habits { seed: 3, key: Duration::from_millis(1), burst: 1..6, rest: 1..20, pause: 1..20 };
     let typed = |count: usize| {
         let world = World::new();
         let (_, log) = world.scripted_pane("alpha", &["tui"]);

@@ -8,7 +8,7 @@ use crate::support::{Habits, Live, Sent, id_of, prompt};
 fn a_thousand_prompts_from_eight_clients_leave_a_persons_lines_alone() {
     let live = Live::new(&[]);
     let person = live.world.person(&live.agent.session);
-    let typing = person.keeps_typing(Habits { seed: 42, rest: 500..6_000, ..Habits::default() });
+    let typing = person.keeps_typing(Habits { seed: 42, rest: 4_000..12_000, pause: 500..2_000, ..Habits::default() });
     let all: Vec<Sent> = std::thread::scope(|scope| {
         let live = &live;
         let client = move |client: usize| {

@@ -97,6 +97,8 @@ pub enum Stroke {
     },
     /// A key, by tmux's name.
     Key(&'static str),
+    /// A key, so many times.
+    Repeated(&'static str, usize),
 }
 
 impl Guard {
@@ -150,6 +152,9 @@ pub(super) fn message(
             list.then(if *bracketed { paste.bracket_codes() } else { paste })
         }
         Stroke::Key(key) => list.then(SendKeys::new().target_pane(at.as_str()).key(*key)),
+        Stroke::Repeated(key, times) => {
+            list.then(SendKeys::new().target_pane(at.as_str()).repeat_count(*times).key(*key))
+        }
     });
     let after = mark.after();
     let marked = typing

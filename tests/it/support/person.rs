@@ -37,11 +37,13 @@ pub struct Habits {
     pub burst: Range<u64>,
     /// Milliseconds between two bursts.
     pub rest: Range<u64>,
+    /// Milliseconds that some lines stand half typed.
+    pub pause: Range<u64>,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { seed: 1, key: Duration::from_millis(50), burst: 5..30, rest: 300..2_000 }
+        Self { seed: 1, key: Duration::from_millis(50), burst: 5..30, rest: 300..2_000, pause: 300..2_000 }
     }
 }
 
@@ -160,7 +162,7 @@ impl Hands {
                 self.types(&key.to_string());
                 std::thread::sleep(habits.key);
                 if pause == Some(at) {
-                    rest(Duration::from_millis(chance.within(habits.rest.clone())), stop);
+                    rest(Duration::from_millis(chance.within(habits.pause.clone())), stop);
                 }
             }
             if is_taken_back {

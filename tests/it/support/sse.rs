@@ -146,7 +146,8 @@ impl Text {
         }
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
-            return event == Event::default() || sender.send(event).is_ok();
+            // An id alone only moves the reader's place.
+            return event.data.is_empty() || sender.send(event).is_ok();
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
