@@ -1,13 +1,15 @@
 //! Doctor: looks for what is broken, changes nothing, and says what mends it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     cleanup::session_roots,
     live::{self, Live},
 };
 use crate::{
-    api::{AttachContract, CurrentInstance, DesiredConfig, Document, Manifest, Owner, StatusDocument, Surface},
+    api::{
+        Admission, AttachContract, CurrentInstance, DesiredConfig, Document, Manifest, Owner, StatusDocument, Surface,
+    },
     model::{Failure, shell_quote},
     os::{files, lock},
     session::{SessionEnvironment, SessionRoot, documents},
@@ -174,6 +176,7 @@ fn session(context: &Context, root: &SessionRoot) -> Vec<Check> {
     checks.extend(modes(&label, root));
     checks.extend(agent(&label, &target));
     checks.extend(gateway(&label, &target));
+    checks.extend(queue(&label, &target));
     if checks.is_empty() {
         checks.push(check(label, Severity::Fine, "files, session and gateway agree", None));
     }
@@ -276,6 +279,43 @@ fn gateway(label: &str, target: &Target) -> Vec<Check> {
         Err(failure) => checks.push(check(label, Severity::Broken, failure.message, Some(failure.hint))),
     }
     checks.extend(leftover_windows(label, target));
+    checks
+}
+
+/// What keeps the queue from taking work, and damaged files that lie beside it.
+fn queue(label: &str, target: &Target) -> Vec<Check> {
+    let blocked = documents::load_if_present::<StatusDocument>(&target.root.state())
+        .is_ok_and(|status| status.is_some_and(|status| status.request_admission == Admission::BlockedReconciliation));
+    let mut damaged: Vec<PathBuf> = std::fs::read_dir(target.root.gateway())
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    damaged.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("queue.sqlite.damaged-") && !name.ends_with("-wal") && !name.ends_with("-shm")
+    });
+    damaged.sort();
+    let decide = format!("agents gateway reconcile --drop --agent-id {}", id(target));
+    let mut checks: Vec<Check> = damaged
+        .iter()
+        .map(|path| {
+            let found = format!(
+                "a damaged queue was set aside as `{0}`; what waited in it is not typed (`sqlite3 {1} .recover` shows \
+                 what can still be read)",
+                path.display(),
+                quoted(path)
+            );
+            if blocked {
+                let found = format!("{found}, and nothing is accepted until somebody decides");
+                return check(label, Severity::Broken, found, Some(decide.clone()));
+            }
+            check(label, Severity::Warning, found, Some(format!("rm -f {0} {0}-wal {0}-shm", quoted(path))))
+        })
+        .collect();
+    if blocked && checks.is_empty() {
+        let found = "requests wait that were accepted for an earlier process of the agent; nothing more is accepted";
+        let mend = format!("agents gateway reconcile --keep --agent-id {0}, or {decide}", id(target));
+        checks.push(check(label, Severity::Broken, found, Some(mend)));
+    }
     checks
 }
 

@@ -35,6 +35,7 @@ mod prompt_faults;
 mod prompt_load;
 mod prompt_recovery;
 mod prompt_requests;
+mod prompt_store;
 mod prompt_words;
 mod prompts;
 mod scripted;

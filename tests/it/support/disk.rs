@@ -1,4 +1,4 @@
-//! A small disk for one world, and whether a tracer may be used.
+//! A small disk for one world.
 
 use std::{
     fs::File,
@@ -6,8 +6,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
-
-use super::World;
 
 /// A file system of its own size, which only this world's processes see: it lives in the mount namespace of a process
 /// that this holds.
@@ -70,13 +68,5 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.holder.kill().ok();
         self.holder.wait().ok();
-    }
-}
-
-impl World {
-    /// May `strace` be used here? A test that needs it says so on stderr and ends.
-    pub fn strace_available() -> bool {
-        let run = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-        run.is_ok_and(|status| status.success())
     }
 }

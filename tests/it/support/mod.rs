@@ -12,6 +12,7 @@ mod script;
 mod seeded;
 mod sse;
 mod stand_in;
+mod tracer;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
@@ -25,6 +26,7 @@ pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
 pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
+pub use tracer::Tracer;
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};
