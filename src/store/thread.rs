@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    error::{Fault, StoreError},
+    error::StoreError,
     open::{self, BUSY, Care},
     tally::Tally,
     writer::Writer,
@@ -45,9 +45,9 @@ pub(super) trait Write: Send {
 
 /// A question, and whoever waits for the answer.
 pub(super) trait Read: Send {
-    /// Returns what failed, for the store's health; the caller was told.
-    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault>;
-    fn refuse(self: Box<Self>, error: StoreError);
+    fn run(&mut self, view: &View<'_>) -> rusqlite::Result<()>;
+    /// `fault` is why there is no answer.
+    fn answer(self: Box<Self>, fault: Option<StoreError>);
 }
 
 /// What a write job sees: the tables inside its transaction, and the counts beside them.
@@ -150,10 +150,11 @@ impl Store {
     pub(super) async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send + 'static,
+        W: Fn(&View<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job::Read(Box::new(Asking { work, answer }))).map_err(|_closed| StoreError::Closed)?;
+        let waiting = Waiting { work, done: None, answer };
+        self.jobs.send(Job::Read(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
     }
 
@@ -163,51 +164,40 @@ impl Store {
     }
 }
 
+/// Work and its caller.
 struct Waiting<T, W> {
     work: W,
     done: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, W> Write for Waiting<T, W>
-where
-    T: Send,
-    W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
-        self.done = Some((self.work)(change)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fault: Option<StoreError>) {
-        let Self { done, answer, .. } = *self;
+impl<T, W> Waiting<T, W> {
+    fn tell(self, fault: Option<StoreError>) {
+        let Self { done, answer, .. } = self;
         let outcome = fault.map_or_else(|| done.ok_or(StoreError::Closed), Err);
         // A caller that stopped waiting does not need the answer.
         drop(answer.send(outcome));
     }
 }
 
-struct Asking<T, W> {
-    work: W,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, W> Read for Asking<T, W>
-where
-    T: Send,
-    W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault> {
-        let outcome = (self.work)(view).map_err(Fault::of);
-        let (told, fault) = match outcome {
-            Ok(found) => (Ok(found), None),
-            Err(fault) => (Err(fault.told(path)), Some(fault)),
-        };
-        drop(self.answer.send(told));
-        fault
+impl<T: Send, W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send> Write for Waiting<T, W> {
+    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
+        self.done = Some((self.work)(change)?);
+        Ok(())
     }
 
-    fn refuse(self: Box<Self>, error: StoreError) {
-        drop(self.answer.send(Err(error)));
+    fn answer(self: Box<Self>, fault: Option<StoreError>) {
+        self.tell(fault);
+    }
+}
+
+impl<T: Send, W: Fn(&View<'_>) -> rusqlite::Result<T> + Send> Read for Waiting<T, W> {
+    fn run(&mut self, view: &View<'_>) -> rusqlite::Result<()> {
+        self.done = Some((self.work)(view)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fault: Option<StoreError>) {
+        self.tell(fault);
     }
 }

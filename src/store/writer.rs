@@ -127,10 +127,10 @@ impl Writer {
         }
     }
 
-    fn read(&mut self, question: Box<dyn Read>) {
+    fn read(&mut self, mut question: Box<dyn Read>) {
         self.look();
         if let Some(fault) = &self.fault {
-            question.refuse(fault.told(&self.path));
+            question.answer(Some(fault.told(&self.path)));
             return;
         }
         if data_version(&self.sql).is_ok_and(|version| version != self.others) {
@@ -139,9 +139,11 @@ impl Writer {
             self.write(Vec::new());
             drop(self.sql.busy_timeout(self.busy));
         }
-        if let Some(fault) = question.answer(&View { sql: &self.sql, tally: &self.tally }, &self.path) {
-            self.suffer(fault);
-        }
+        let fault = question.run(&View { sql: &self.sql, tally: &self.tally }).map_err(Fault::of).err();
+        let told = fault.as_ref().map(|fault| fault.told(&self.path));
+        // Whoever hears of it finds the store's health already told.
+        fault.into_iter().for_each(|fault| self.suffer(fault));
+        question.answer(told);
     }
 
     /// Makes all changes and answers their callers. Returns whether another program's lock kept them out.
@@ -163,9 +165,10 @@ impl Writer {
             Err(fault) => {
                 self.tally = before;
                 self.roll_back();
-                let (path, busy) = (self.path.clone(), matches!(fault, Fault::Busy));
-                batch.into_iter().for_each(|job| job.answer(Some(fault.told(&path))));
+                let busy = matches!(fault, Fault::Busy);
+                let told: Vec<StoreError> = batch.iter().map(|_| fault.told(&self.path)).collect();
                 self.suffer(fault);
+                batch.into_iter().zip(told).for_each(|(job, error)| job.answer(Some(error)));
                 busy
             }
         }
