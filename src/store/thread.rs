@@ -1,11 +1,6 @@
 //! The handle that everybody holds, and the one thread that owns the connection.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -22,7 +17,6 @@ use crate::{model::Moment, os::files::FileError};
 #[derive(Debug, Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
-    path: Arc<Path>,
     health: watch::Receiver<Option<String>>,
     newest: watch::Receiver<u64>,
 }
@@ -92,18 +86,17 @@ impl Store {
         busy: Duration,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let connection = open::open(path, now, care, busy)?;
-        let path: Arc<Path> = path.into();
         let (health, well) = watch::channel(None);
         let (newest, known) = watch::channel(0);
-        let mut writer = Writer::new(connection, path.clone(), busy, health, newest)?;
+        let mut writer = Writer::new(connection, path.to_owned(), busy, health, newest)?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             // SQLite needs little stack for these statements, and every sidecar pays for it.
             .stack_size(256 * 1024)
             .spawn(move || writer.serve(&inbox))
-            .map_err(|source| FileError::Io { doing: "start the thread for", path: PathBuf::from(&*path), source })?;
-        Ok((Self { jobs, path, health: well, newest: known }, thread))
+            .map_err(|source| FileError::Io { doing: "start the thread for", path: path.to_owned(), source })?;
+        Ok((Self { jobs, health: well, newest: known }, thread))
     }
 
     /// `None` while the store is well; why it is not, once it can never be used again. The gateway then has to end and
@@ -156,11 +149,6 @@ impl Store {
         let waiting = Waiting { work, done: None, answer };
         self.jobs.send(Job::Read(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
