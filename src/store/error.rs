@@ -165,7 +165,11 @@ impl Fault {
     pub(super) fn told(&self, path: &Path) -> StoreError {
         let path = path.to_owned();
         match self {
-            Self::Sick(error) => StoreError::Sick { why: format!("`{}`: {error}", path.display()) },
+            Self::Sick(error) => {
+                // The extended code says which step it was: reading, writing, syncing the file or its folder.
+                let code = error.sqlite_error().map_or(0, |code| code.extended_code);
+                StoreError::Sick { why: format!("{error} (SQLite code {code}) at `{}`", path.display()) }
+            }
             Self::Corrupt(why) => StoreError::Corrupt { path, why: why.clone() },
             Self::Replaced => StoreError::Replaced { path },
             Self::Full => StoreError::Full { path },

@@ -2,7 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests play other programs")]
 
-use std::{path::PathBuf, sync::mpsc, thread::JoinHandle, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use tokio::task::JoinSet;
@@ -60,13 +65,20 @@ impl Scratch {
         Self { store, path, folder, thread }
     }
 
-    /// Ends the store and opens the file anew.
-    pub(super) fn again(self) -> Self {
-        let Self { store, path, folder, thread } = self;
-        drop(store);
-        thread.join().unwrap();
+    /// One with a file that is there already.
+    pub(super) fn in_folder(path: PathBuf, folder: tempfile::TempDir) -> Self {
         let (store, thread) = Store::open(&path, now()).unwrap();
         Self { store, path, folder, thread }
+    }
+
+    pub(super) fn open_raw(path: &Path) -> Connection {
+        Connection::open(path).unwrap()
+    }
+
+    /// Ends the store and opens the file anew.
+    pub(super) fn again(self) -> Self {
+        let (path, folder) = self.end();
+        Self::in_folder(path, folder)
     }
 
     /// Ends the store; the file stays as long as the folder.
@@ -78,7 +90,7 @@ impl Scratch {
 
     /// Another program's connection.
     pub(super) fn outsider(&self) -> Connection {
-        Connection::open(&self.path).unwrap()
+        Self::open_raw(&self.path)
     }
 
     pub(super) async fn accept(&self, row: NewRow) -> Result<Admitted, StoreError> {
@@ -117,13 +129,8 @@ impl Scratch {
         // One thread runs them in the order in which they are started here.
         let store = self.store.clone();
         sent.spawn(async move {
-            let waited = store
-                .read(move |_| {
-                    drop(held.lock().map(|held| held.recv()));
-                    Ok(())
-                })
-                .await;
-            waited.map(|()| None)
+            let waited = store.read(move |_| Ok(held.lock().map(|held| held.recv()).is_ok())).await;
+            waited.map(|_| None)
         });
         for (n, row) in rows.into_iter().enumerate() {
             let store = self.store.clone();

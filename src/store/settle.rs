@@ -208,3 +208,134 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        NewRow, Superseded,
+        scratch::{Scratch, id, later, now, row},
+    };
+
+    #[tokio::test]
+    async fn only_what_waits_can_be_cancelled() {
+        let scratch = Scratch::new();
+        scratch.fill(0..2).await;
+        assert_eq!(scratch.store.cancel(&id(0), now()).await.unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(scratch.receipts(0).await, ["queued", "refused cancelled"]);
+        let failed = CancelOutcome::NotAccepted { state: RequestState::Failed };
+        assert_eq!(scratch.store.cancel(&id(0), now()).await.unwrap(), failed);
+        scratch.store.begin(&id(1), now(), Vec::new()).await.unwrap();
+        let running = CancelOutcome::NotAccepted { state: RequestState::Running };
+        assert_eq!(scratch.store.cancel(&id(1), now()).await.unwrap(), running);
+        assert_eq!(scratch.store.cancel(&id(9), now()).await.unwrap(), CancelOutcome::Unknown);
+        assert_eq!(scratch.store.depth(1).await.unwrap().waiting, 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_fails_to_the_millisecond_and_in_portions() {
+        let scratch = Scratch::new();
+        let dated = |n, milliseconds| NewRow { expires_at: Some(later(milliseconds)), ..row(n) };
+        scratch.fill(0..1).await;
+        let many = 2 + u32::try_from(PORTION).unwrap();
+        scratch.accept_together((1..many).map(|n| dated(n, 50)).collect()).await;
+        scratch.accept(dated(many, 1000)).await.unwrap();
+        scratch.accept(dated(many + 1, 10)).await.unwrap();
+        scratch.store.begin(&id(many + 1), now(), Vec::new()).await.unwrap();
+        assert_eq!(scratch.store.next_expiry().await.unwrap(), Some(later(50)), "what runs is not too old");
+        assert_eq!(scratch.store.expire_due(later(49)).await.unwrap(), []);
+        let expired = scratch.store.expire_due(later(50)).await.unwrap();
+        assert_eq!(expired, (1..many).map(id).collect::<Vec<_>>());
+        assert_eq!(scratch.receipts(1).await, ["queued", "refused expired"]);
+        let (failed, _) = scratch.store.show(&id(1)).await.unwrap().unwrap();
+        assert!(failed.error_detail.unwrap().contains("too old"));
+        assert_eq!(scratch.store.next_expiry().await.unwrap(), Some(later(1000)));
+        assert_eq!(scratch.store.expire_due(later(2000)).await.unwrap(), [id(many)]);
+        assert_eq!(scratch.store.next_expiry().await.unwrap(), None);
+        assert_eq!(scratch.store.depth(1).await.unwrap().waiting, 2);
+    }
+
+    /// Rows 0 to `many` of epoch 1, one of them running, and one of epoch 2.
+    async fn two_agents(many: u32) -> Scratch {
+        let scratch = Scratch::new();
+        scratch.accept_together((0..many).map(row).collect()).await;
+        scratch.accept(NewRow { epoch: 2, ..row(many) }).await.unwrap();
+        scratch.store.begin(&id(0), now(), Vec::new()).await.unwrap();
+        scratch
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_earlier_agent_are_kept() {
+        let many = 2 * u32::try_from(PORTION).unwrap() + 5;
+        let scratch = two_agents(many).await;
+        assert_eq!(scratch.store.depth(2).await.unwrap().of_earlier_epochs, u64::from(many));
+        let kept = scratch.store.reconcile(Reconcile::Keep, 2, now()).await.unwrap();
+        assert_eq!(kept, Reconciled { kept: u64::from(many) - 1, dropped: 0 });
+        assert_eq!(scratch.store.depth(2).await.unwrap().of_earlier_epochs, 1, "what runs is not the operator's");
+        assert!(scratch.store.waiting(9999).await.unwrap().iter().all(|row| row.epoch == 2));
+        let scratch = scratch.again();
+        let depth = scratch.store.depth(2).await.unwrap();
+        assert_eq!((depth.waiting, depth.of_earlier_epochs), (u64::from(many) + 1, 1));
+        let theirs: u32 = scratch
+            .outsider()
+            .query_row("SELECT count(*) FROM gateway_requests WHERE managed_agent_instance_epoch = 2", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(theirs, many);
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_earlier_agent_are_dropped() {
+        let scratch = two_agents(3).await;
+        let dropped = scratch.store.reconcile(Reconcile::Drop, 2, now()).await.unwrap();
+        assert_eq!(dropped, Reconciled { kept: 0, dropped: 2 });
+        assert_eq!(scratch.receipts(1).await, ["queued", "refused dropped"]);
+        let (row, _) = scratch.store.show(&id(1)).await.unwrap().unwrap();
+        assert_eq!((row.state, row.error_detail.as_deref()), (RequestState::Failed, Some("dropped by the operator")));
+        assert_eq!(scratch.store.waiting(9).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn superfluous_intents_are_coalesced_as_the_contract_says() {
+        let scratch = Scratch::new();
+        scratch.fill(0..4).await;
+        let superseded = |n, action: &str| Superseded { id: id(n), action: action.to_owned(), into: id(2) };
+        let plan = CoalescePlan {
+            effective: vec![id(2), id(3)],
+            effective_actions: vec!["interrupt".to_owned(), "/new".to_owned()],
+            superseded: vec![superseded(0, "/clear"), superseded(1, "interrupt")],
+        };
+        let at = later(1000);
+        assert!(scratch.store.coalesce(plan.clone(), at).await.unwrap());
+        let (row, _) = scratch.store.show(&id(0)).await.unwrap().unwrap();
+        assert_eq!((row.state, row.receipt), (RequestState::Coalesced, Receipt::Refused));
+        let stamp = "2026-11-21T10:00:01+00:00";
+        let result = json!({
+            "coalesced_at_utc": stamp, "coalesced_into_request_id": id(2).as_str(),
+            "coalesced_reason": "superseded_control_intent", "effective_actions": ["interrupt", "/new"],
+            "original_action": "/clear",
+        });
+        assert_eq!((row.result, row.finished_at_utc.as_deref()), (Some(result), Some(stamp)));
+        let journal = scratch.store.journal_after(4, None, 99).await.unwrap();
+        let kinds: Vec<_> = journal.iter().map(|entry| entry.kind.as_str()).collect();
+        assert_eq!(kinds, ["receipt", "receipt", "coalesced"]);
+        assert_eq!(
+            journal[2].data,
+            json!({
+                "coalesced_at_utc": stamp, "coalesced_request_ids": [id(0).as_str(), id(1).as_str()],
+                "effective_request_ids": [id(2).as_str(), id(3).as_str()],
+                "effective_actions": ["interrupt", "/new"], "next_request_id": id(2).as_str(),
+            })
+        );
+        assert!(!scratch.store.coalesce(plan, at).await.unwrap(), "the plan does not hold any more");
+        assert_eq!(scratch.store.depth(1).await.unwrap().waiting, 2);
+        let gone = CoalescePlan {
+            effective: vec![id(9)],
+            effective_actions: Vec::new(),
+            superseded: vec![superseded(3, "/new")],
+        };
+        assert!(!scratch.store.coalesce(gone, at).await.unwrap());
+        assert_eq!(scratch.state(3).await, RequestState::Accepted);
+    }
+}

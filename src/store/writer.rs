@@ -3,12 +3,7 @@
 //! The order is the promise. Nobody is told of a change before the sync that holds it has succeeded, and after a sync
 //! that failed nobody is told of success again: the kernel reports such a failure once and then forgets it.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{ffi::OsString, path::PathBuf, sync::mpsc, time::Duration};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -39,7 +34,7 @@ const LARGE_LOG: u64 = 64 * 1024 * 1024;
 
 pub(super) struct Writer {
     sql: Connection,
-    path: Arc<Path>,
+    path: PathBuf,
     busy: Duration,
     log_path: PathBuf,
     tally: Tally,
@@ -50,7 +45,9 @@ pub(super) struct Writer {
     others: i64,
     /// Why nothing goes on.
     fault: Option<Fault>,
-    large_log_told: bool,
+    /// Pages in the log when a reader kept it from being moved.
+    tried: i64,
+    large_log: LargeLog,
     health: watch::Sender<Option<String>>,
     newest: watch::Sender<u64>,
     waiting: watch::Sender<Waiting>,
@@ -59,7 +56,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         sql: Connection,
-        path: Arc<Path>,
+        path: PathBuf,
         busy: Duration,
         health: watch::Sender<Option<String>>,
         newest: watch::Sender<u64>,
@@ -70,7 +67,7 @@ impl Writer {
             drop(open::leave_as_it_is(&sql, true));
             opening(&path, source)
         })?;
-        let file = files::glance(&path).ok_or_else(|| FileError::Missing { path: path.to_path_buf() })?;
+        let file = files::glance(&path).ok_or_else(|| FileError::Missing { path: path.clone() })?;
         newest.send_replace(tally.newest);
         waiting.send_replace(tally.waiting.clone());
         let mut log_path = OsString::from(path.as_os_str());
@@ -87,7 +84,8 @@ impl Writer {
             log,
             others,
             fault: None,
-            large_log_told: false,
+            tried: i64::MIN,
+            large_log: LargeLog::default(),
             health,
             newest,
             waiting,
@@ -131,20 +129,27 @@ impl Writer {
         }
     }
 
-    fn read(&mut self, question: Box<dyn Read>) {
+    fn read(&mut self, mut question: Box<dyn Read>) {
         self.look();
+        self.catch_up();
         if let Some(fault) = &self.fault {
-            question.refuse(fault.told(&self.path));
+            question.answer(Some(fault.told(&self.path)));
             return;
         }
-        if data_version(&self.sql).is_ok_and(|version| version != self.others) {
-            // On a full disk or against a lock the counts stay as they were, and reading goes on, at once.
+        let fault = question.run(&View { sql: &self.sql, tally: &self.tally }).map_err(Fault::of).err();
+        let told = fault.as_ref().map(|fault| fault.told(&self.path));
+        // Whoever hears of it finds the store's health already told.
+        fault.into_iter().for_each(|fault| self.suffer(fault));
+        question.answer(told);
+    }
+
+    /// Takes in what another program wrote, before somebody asks. On a full disk or against a lock the counts stay as
+    /// they were, and reading goes on at once.
+    fn catch_up(&mut self) {
+        if self.fault.is_none() && data_version(&self.sql).is_ok_and(|version| version != self.others) {
             drop(self.sql.busy_timeout(Duration::ZERO));
             self.write(Vec::new());
             drop(self.sql.busy_timeout(self.busy));
-        }
-        if let Some(fault) = question.answer(&View { sql: &self.sql, tally: &self.tally }, &self.path) {
-            self.suffer(fault);
         }
     }
 
@@ -167,9 +172,10 @@ impl Writer {
             Err(fault) => {
                 self.tally = before;
                 self.roll_back();
-                let (path, busy) = (self.path.clone(), matches!(fault, Fault::Busy));
-                batch.into_iter().for_each(|job| job.answer(Some(fault.told(&path))));
+                let busy = matches!(fault, Fault::Busy);
+                let told: Vec<StoreError> = batch.iter().map(|_| fault.told(&self.path)).collect();
                 self.suffer(fault);
+                batch.into_iter().zip(told).for_each(|(job, error)| job.answer(Some(error)));
                 busy
             }
         }
@@ -180,6 +186,7 @@ impl Writer {
     /// Savepoints cost more than the changes in them, and hardly any change fails: they are for the second try.
     fn commit(&mut self, batch: &mut [Box<dyn Write>]) -> Result<Vec<Option<Fault>>, Fault> {
         let before = self.tally.clone();
+        self.roll_back();
         self.run("BEGIN IMMEDIATE")?;
         let mut others = self.follow_others().map_err(Fault::of)?;
         let mut faults: Vec<Option<Fault>> = Vec::new();
@@ -232,6 +239,7 @@ impl Writer {
         Ok(fault)
     }
 
+    /// Leaves no transaction open. Also before a new one: the last roll-back may have failed.
     fn roll_back(&self) {
         if !self.sql.is_autocommit() {
             // What cannot be rolled back was not committed either; the first fault is the one that counts.
@@ -274,10 +282,7 @@ impl Writer {
         {
             self.note("the queue's log could not be moved into its file", fault);
         }
-        if bytes < LARGE_LOG {
-            self.large_log_told = false;
-        } else if !self.large_log_told {
-            self.large_log_told = true;
+        if self.large_log.is_news(bytes) {
             tracing::warn!(bytes, path = %self.log_path.display(), "another program reads the queue and keeps its log from ending");
         }
         if let Err(fault) = retention::sweep(&mut self.sql, &mut self.tally, KEPT).map_err(Fault::of) {
@@ -294,10 +299,13 @@ impl Writer {
             self.sql.prepare_cached(mode)?.query_row([], row)
         };
         let (filled, moved) = frames("PRAGMA wal_checkpoint(NOOP)").map_err(Fault::of)?;
-        if filled - moved < CHECKPOINT_FRAMES {
+        let tried_lately = (self.tried..self.tried + CHECKPOINT_FRAMES).contains(&filled);
+        if filled - moved < CHECKPOINT_FRAMES || tried_lately {
             return Ok(());
         }
-        frames("PRAGMA wal_checkpoint(PASSIVE)").map(drop).map_err(Fault::of)
+        let (filled, moved) = frames("PRAGMA wal_checkpoint(PASSIVE)").map_err(Fault::of)?;
+        self.tried = if moved < filled { filled } else { i64::MIN };
+        Ok(())
     }
 
     /// A fault that no caller is told of.
@@ -324,6 +332,21 @@ impl Writer {
     }
 }
 
+/// Tells of a large log once, until it is small again.
+#[derive(Debug, Default)]
+struct LargeLog {
+    told: bool,
+}
+
+impl LargeLog {
+    fn is_news(&mut self, bytes: u64) -> bool {
+        let large = bytes > LARGE_LOG;
+        let news = large && !self.told;
+        self.told = large;
+        news
+    }
+}
+
 /// Changes when another connection commits, and only then.
 fn data_version(sql: &Connection) -> rusqlite::Result<i64> {
     sql.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
@@ -337,7 +360,7 @@ mod tests {
     use crate::{
         model::RequestState,
         store::{
-            Admitted,
+            Admitted, NewRow,
             scratch::{Scratch, id, now, row},
         },
     };
@@ -496,5 +519,29 @@ mod tests {
         assert!(bytes("queue.sqlite") > CHECKPOINT, "{}", bytes("queue.sqlite"));
     }
 
-    use crate::store::NewRow;
+    #[tokio::test]
+    async fn a_reader_that_stays_lets_the_log_grow_only_until_it_leaves() {
+        let scratch = Scratch::new();
+        let outsider = scratch.outsider();
+        outsider.execute_batch("BEGIN; SELECT * FROM agents_meta;").unwrap();
+        let large = |n| NewRow { payload_json: "x".repeat(200_000), ..row(n) };
+        for n in 0..60 {
+            scratch.accept(large(n)).await.unwrap();
+        }
+        let bytes = || files::glance(&scratch.path.with_file_name("queue.sqlite-wal")).unwrap().bytes;
+        assert!(bytes() > 2 * CHECKPOINT, "{}", bytes());
+        outsider.execute_batch("COMMIT").unwrap();
+        for n in 60..120 {
+            scratch.accept(large(n)).await.unwrap();
+        }
+        assert!(bytes() <= 2 * CHECKPOINT, "{}", bytes());
+        assert!(scratch.store.health().borrow().is_none());
+    }
+
+    #[test]
+    fn a_large_log_is_told_once_until_it_was_small_again() {
+        let mut log = LargeLog::default();
+        let told: Vec<bool> = [1, 2, 3, 0, 2].map(|part| log.is_news(part * LARGE_LOG)).to_vec();
+        assert_eq!(told, [false, true, false, false, true]);
+    }
 }

@@ -305,12 +305,6 @@ fn cannot_start(break_it: impl Fn(&Agent), expected: &str) {
 }
 
 #[test]
-fn a_damaged_queue_keeps_the_gateway_from_starting_and_stays_as_it_is() {
-    let garbage = "this is no database ".repeat(1000);
-    cannot_start(|agent| std::fs::write(agent.root.join("gateway/queue.sqlite"), &garbage).unwrap(), "queue.sqlite");
-}
-
-#[test]
 fn a_folder_in_place_of_the_lock_keeps_the_gateway_from_starting() {
     cannot_start(
         |agent| {
