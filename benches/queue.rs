@@ -143,7 +143,7 @@ fn accepts(table: &mut Table, clients: usize, runs: u64) {
     for _ in 0..runs {
         let session = Session::new();
         // Somebody reads in copy mode: nothing is typed, everything waits.
-        session.world.tmux(&["copy-mode", "-t", "=bench:0"]);
+        session.world.tmux(&["copy-mode", "-t", ":0"]);
         disk.push(syncs(&session.world));
         let port = session.port;
         let prompt =
