@@ -9,6 +9,7 @@
 //! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
 
 mod act;
+mod against;
 mod footing;
 mod keys;
 mod person;

@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    act::{Act, Journal, Outcome, Pace, gone},
+    act::{Act, Journal, Outcome, Pace},
+    against::gone,
     plan::PERSON_PAUSE,
     proof::{alone, behind, excerpt},
 };

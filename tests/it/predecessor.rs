@@ -33,7 +33,7 @@ fn lay_out(world: &World) -> PathBuf {
     let schema = schema.replace("CREATE TABLE sqlite_sequence(name,seq);", "");
     let queue = Connection::open(root.join("gateway/queue.sqlite")).unwrap();
     queue.execute_batch(&schema).unwrap();
-    let waiting = "INSERT INTO gateway_requests VALUES ('gwreq-1', 'submit_prompt', '{}', 'accepted', \
+    let waiting = "INSERT INTO gateway_requests VALUES ('gwreq-1', 'submit_prompt', '{\"prompt\": \"hello\"}', 'accepted', \
                    '2026-11-21T13:14:06+00:00', NULL, NULL, 1, NULL, NULL)";
     queue.execute(waiting, []).unwrap();
     let pointer = root.join("manifest.json").to_string_lossy().into_owned();

@@ -15,7 +15,7 @@ fn a_dead_pane_gets_nothing_and_the_server_lives() {
     let live = Live::new(&["exit-after=1"]);
     live.world.tmux(&["set", "-w", "-t", &live.agent.pane, "remain-on-exit", "on"]);
     let server = live.world.server_pid();
-    live.completed(&live.send("one"));
+    live.ended(&live.send("one"));
     eventually("a dead pane", || {
         match live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_dead}"]).as_str() {
             "1" => Ok(()),
@@ -124,10 +124,14 @@ fn a_flood_beside_the_agent_does_not_hold_a_prompt_up() {
 #[test]
 fn a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_whole() {
     let live = Live::new(&["placeholder"]);
-    let refused = live.http.post("/v1/requests", &prompt(&"x".repeat(1 << 20)));
-    assert_eq!(refused.status, 413, "{refused:?}");
-    let detail = refused.json()["detail"].to_string();
-    assert!(detail.contains("1048576") && detail.contains("524288"), "{detail}");
+    for (size, limit) in [(600_000, 524_288), (1 << 20, 1 << 20)] {
+        let refused = live.http.post("/v1/requests", &prompt(&"x".repeat(size)));
+        assert_eq!(refused.status, 413, "{refused:?}");
+        let detail = refused.json()["detail"].to_string();
+        let body = serde_json::to_vec(&prompt(&"x".repeat(size))).unwrap().len();
+        let is_size = detail.contains(&size.to_string()) || detail.contains(&body.to_string());
+        assert!(is_size && detail.contains(&limit.to_string()), "{detail}");
+    }
     let row = "0123456789abcdef".repeat(63) + "...............\n";
     let largest = row.repeat(512).trim_end().to_owned();
     live.completed(&live.send(&largest));
@@ -141,7 +145,7 @@ fn an_agent_that_left_to_its_shell_gets_nothing() {
     let (agent, log) = world.tui_in_shell("alpha", &["exit-after=1"]);
     log.wait_for_note("ready", 1);
     let live = Live::over(world, agent, log);
-    live.completed(&live.send("one"));
+    live.ended(&live.send("one"));
     live.log.wait_for_note("left", 1);
     live.world.shows(&live.agent.pane, "bash");
     let id = live.send("touch canary");
@@ -186,12 +190,17 @@ fn an_agent_that_shows_nothing_leaves_it_unconfirmed_and_is_not_asked_twice() {
 
 #[test]
 fn an_enter_that_was_swallowed_is_pressed_once_more_and_no_more() {
-    let live = Live::new(&["dead-enter=1"]);
+    let live = Live::new(&["clock", "dead-enter=1"]);
     live.completed(&live.send("one"));
     assert_eq!(live.log.wait_for(1)[0].text, "one");
     assert_eq!(live.log.event_names(), ["dead_enter"]);
 
-    let live = Live::new(&["dead-enter=1000"]);
+    // A program that is silent may only be slow: a second Enter would answer whatever it asks next.
+    let live = Live::new(&["dead-enter=1"]);
+    live.failed(&live.send("one"), "indeterminate", "unconfirmed");
+    assert_eq!((live.log.texts().len(), live.log.event_names()), (0, vec!["dead_enter".to_owned()]));
+
+    let live = Live::new(&["clock", "dead-enter=1000"]);
     let id = live.send("stuck");
     live.failed(&id, "indeterminate", "unconfirmed");
     assert_eq!((live.log.texts().len(), live.log.noted("paste")), (0, 1));

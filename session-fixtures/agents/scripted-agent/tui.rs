@@ -344,6 +344,9 @@ impl Tui<'_> {
             region.cursor = Some(region.rows.len() - 1);
         }
         region.rows.extend(self.settings.footer.clone());
+        if self.settings.clock {
+            region.rows.push(format!("up {} s", self.begun.elapsed().as_secs()));
+        }
         region
     }
 
@@ -351,7 +354,7 @@ impl Tui<'_> {
     fn next_due(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Busy { until } | Phase::Working { until, .. } => Some(until.min(Instant::now() + FRAME)),
-            Phase::Ready | Phase::Dialog => None,
+            Phase::Ready | Phase::Dialog => self.settings.clock.then(|| Instant::now() + FRAME),
         };
         [own, self.screen.due(), self.escape_due].into_iter().flatten().min()
     }
