@@ -69,8 +69,8 @@ impl Queue {
         let (id, kind) = (row.id.clone(), row.kind);
         match self.inner.store.accept(row, LONGEST_QUEUE).await? {
             Admitted::New { waiting, .. } => {
-                let waiting_for_it = if kind == RequestKind::Interrupt { &self.inner.urgent } else { &self.inner.work };
-                waiting_for_it.notify_one();
+                let whose = if kind == RequestKind::Interrupt { &self.inner.urgent } else { &self.inner.arrivals };
+                whose.notify_one();
                 Ok(RequestAccepted {
                     request_id: id.to_string(),
                     request_kind: kind,

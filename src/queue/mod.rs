@@ -113,8 +113,10 @@ struct Inner {
     agent: watch::Receiver<AgentNow>,
     activity: watch::Sender<Activity>,
     keys: Keys,
-    /// Something is there for the worker.
+    /// Something changed for the worker.
     work: Notify,
+    /// A row was added behind all others.
+    arrivals: Notify,
     /// Something is there for the interrupts.
     urgent: Notify,
     jobs: mpsc::Sender<direct::Job>,
@@ -140,6 +142,7 @@ impl Queue {
             activity: watch::Sender::new(activity),
             keys: Keys::default(),
             work: Notify::new(),
+            arrivals: Notify::new(),
             urgent: Notify::new(),
             jobs,
             alone: Arc::default(),

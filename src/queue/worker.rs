@@ -63,6 +63,8 @@ pub(super) enum Next {
     Again,
     /// After a pause, or when something happens.
     Later(Duration),
+    /// After a pause: the first row cannot go on yet, and what arrives behind it changes nothing.
+    Blocked(Duration),
     /// When something happens.
     Idle,
 }
@@ -92,16 +94,18 @@ impl Worker {
                 next
             };
             let queue = self.queue.clone();
+            let takes_arrivals = !matches!(next, Next::Blocked(_));
             let pause = async {
                 match next {
                     Next::Again => {}
-                    Next::Later(pause) => sleep(pause).await,
+                    Next::Later(pause) | Next::Blocked(pause) => sleep(pause).await,
                     Next::Idle => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = pause => {}
                 () = queue.inner.work.notified() => self.pause = PAUSES.0,
+                () = queue.inner.arrivals.notified(), if takes_arrivals => self.pause = PAUSES.0,
                 _ = agent.changed() => self.pause = PAUSES.0,
                 Some(job) = self.jobs.recv() => self.direct(job).await,
                 () = asked(&mut stop) => return,
@@ -176,7 +180,7 @@ impl Worker {
         match head {
             Some(head) if head.kind == RequestKind::Interrupt => {
                 self.queue.inner.urgent.notify_one();
-                Ok(self.later())
+                Ok(self.blocked())
             }
             Some(head) => self.take_up(head, &agent, &hand, look, &around, &reading, quiet).await,
             None if self.turn.is_none() => Ok(until_expiry),
@@ -210,7 +214,7 @@ impl Worker {
             }
             Decision::Wait(reason, detail) => {
                 self.defer(&head.id, reason, detail).await;
-                Ok(self.later())
+                Ok(self.blocked())
             }
             Decision::Go => {
                 let pid = agent.process.as_ref().map_or(0, |process| process.process.pid);
@@ -229,7 +233,7 @@ impl Worker {
             }
             Done::Waits(reason, detail) => {
                 self.defer(&text.id, reason, detail).await;
-                Ok(self.later())
+                Ok(self.blocked())
             }
             Done::PutBack(reason, _) => {
                 self.told.insert(text.id.clone(), reason);
@@ -298,10 +302,9 @@ impl Worker {
 
     async fn unreachable(&mut self, head: Option<&QueuedRow>, error: &HandError) -> Next {
         self.quiet.reset();
-        if let Some(head) = head {
-            self.defer(&head.id, "tmux_unreachable", error.to_string()).await;
-        }
-        self.later()
+        let Some(head) = head else { return self.later() };
+        self.defer(&head.id, "tmux_unreachable", error.to_string()).await;
+        self.blocked()
     }
 
     /// Tells a request what it waits for, once for each reason.
@@ -317,9 +320,18 @@ impl Worker {
     }
 
     fn later(&mut self) -> Next {
+        Next::Later(self.longer())
+    }
+
+    fn blocked(&mut self) -> Next {
+        Next::Blocked(self.longer())
+    }
+
+    /// The next pause, longer than the last one.
+    fn longer(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = (pause * 3 / 2).min(PAUSES.1);
-        Next::Later(pause)
+        pause
     }
 
     /// Nothing to do until something happens, or until the first row is too old, wherever it stands.
