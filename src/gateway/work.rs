@@ -18,7 +18,7 @@ use crate::{
     tmux::control::Control,
 };
 
-/// How often the status document follows a busy queue.
+/// How often the status document and `events.jsonl` follow a busy queue.
 const FOLLOW: Duration = Duration::from_millis(50);
 
 /// Journal entries that are read together.
@@ -115,8 +115,8 @@ async fn health(store: Store, queue: Queue, trouble: mpsc::Sender<String>, mut s
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Writes `events.jsonl` from the journal: what is on disk, in order, many lines in one write. How far it came is kept,
-/// so that a crash loses no line; the last few may stand there twice.
+/// Writes `events.jsonl` from the journal: what is on disk, in order, a busy journal's many lines in one write. How far
+/// it came is kept, so that a crash loses no line; the last few may stand there twice.
 async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>) {
     let mut newest = store.newest();
     let mut after = match store.exported().await {
@@ -124,16 +124,36 @@ async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>)
         // A queue that was never exported begins here: what it holds was told by another program.
         Ok(None) | Err(_) => *newest.borrow(),
     };
+    let mut stopping = false;
     loop {
         newest.mark_unchanged();
-        let rows = match store.journal_after(after, None, PAGE).await {
-            Ok(rows) => rows,
+        match export_from(after, &store, &events).await {
+            Ok(last) => after = last,
             Err(error) => {
                 tracing::warn!(%error, "the journal could not be read for events.jsonl");
                 drop(stop.wait_for(|stop| *stop).await);
                 return;
             }
-        };
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            changed = newest.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => stopping = true,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOW) => {}
+            _ = stop.wait_for(|stop| *stop) => stopping = true,
+        }
+    }
+}
+
+/// Writes every entry behind this one; returns the last.
+async fn export_from(mut after: u64, store: &Store, events: &EventLog) -> Result<u64, StoreError> {
+    let before = after;
+    loop {
+        let rows = store.journal_after(after, None, PAGE).await?;
         after = rows.last().map_or(after, |row| row.id);
         let lines: Vec<Value> = rows.iter().filter_map(event).collect();
         if !lines.is_empty()
@@ -141,18 +161,15 @@ async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>)
         {
             tracing::warn!(%error, "events could not be recorded");
         }
-        if let Some(last) = rows.last()
-            && let Err(error) = store.remember_exported(last.id).await
-        {
-            tracing::debug!(%error, "how far the events were recorded was not kept");
-        }
         if rows.len() == PAGE {
             continue;
         }
-        tokio::select! {
-            changed = newest.changed() => if changed.is_err() { return },
-            _ = stop.wait_for(|stop| *stop) => return,
+        if after != before
+            && let Err(error) = store.remember_exported(after).await
+        {
+            tracing::debug!(%error, "how far the events were recorded was not kept");
         }
+        return Ok(after);
     }
 }
 
