@@ -113,6 +113,9 @@ fn begin() -> Instant {
 }
 
 fn record(app: &App, begun: Instant, method: &str, path: &str, status: StatusCode) {
+    if !app.diagnostics.is_enabled() {
+        return;
+    }
     let mut fields = Map::new();
     fields.insert("method".to_owned(), json!(method));
     fields.insert("path".to_owned(), json!(path));

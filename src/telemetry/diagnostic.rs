@@ -91,6 +91,11 @@ impl DiagnosticLog {
         state.enabled = settings.enabled;
     }
 
+    /// Would an event be written?
+    pub fn is_enabled(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).enabled
+    }
+
     /// Lines that could not be written since the start.
     pub fn dropped(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).file.dropped()
