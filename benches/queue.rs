@@ -3,7 +3,9 @@
 //! `cargo bench --bench queue` prints a table and writes `target/bench/queue.json`. It needs the agent:
 //! `cargo build --release --example scripted-agent`. `AGENTS_BENCH_RUNS` (5) is how often the rate of acceptance is
 //! measured, `AGENTS_BENCH_SAMPLES` (40) how many prompts go to an idle pane one by one, `AGENTS_BENCH_DELIVERIES`
-//! (10,000) how many go through the queue, `AGENTS_BENCH_IDLE_SECONDS` (15) how long the idle gateway is watched.
+//! (10,000) how many go through the queue, `AGENTS_BENCH_IDLE_SECONDS` (15) how long the idle gateway is watched,
+//! `AGENTS_BENCH_FOLDER` (`/tmp`) where the files are.
+//! Words behind `--` choose parts: `accepts-1`, `accepts-8`, `accepts-64`, `typing`, `deliveries`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -32,7 +34,7 @@ use inotify::{Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use support::{
-    Table, World, children,
+    Table, World, children, cpu_time,
     http::{Client, hammer, request},
     idle_cpu, memory, number,
 };
@@ -57,12 +59,24 @@ fn main() {
     let mut table = Table::default();
     Table::head();
     for clients in [1, 8, 64] {
-        accepts(&mut table, clients, runs);
+        if is_chosen(&format!("accepts-{clients}")) {
+            accepts(&mut table, clients, runs);
+        }
     }
-    typing(&mut table, samples);
-    many(&mut table, deliveries, idle);
+    if is_chosen("typing") {
+        typing(&mut table, samples);
+    }
+    if is_chosen("deliveries") {
+        many(&mut table, deliveries, idle);
+    }
     let settings = json!({ "runs": runs, "samples": samples, "deliveries": deliveries, "idle_seconds": idle });
     table.finish("queue", &settings);
+}
+
+/// Without words, everything is.
+fn is_chosen(part: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| part.starts_with(&word))
 }
 
 /// A session with the scripted agent, its gateway, and the agent's log.
@@ -138,20 +152,22 @@ impl Log {
 
 /// How many prompts a second are on disk and answered, beside what the disk can do by itself.
 fn accepts(table: &mut Table, clients: usize, runs: u64) {
-    let (mut disk, mut rates, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut disk, mut rates, mut times, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Duration::ZERO);
     let each = if clients == 1 { 2_000 } else { ROWS / clients };
     for _ in 0..runs {
         let session = Session::new();
         // Somebody reads in copy mode: nothing is typed, everything waits.
         session.world.tmux(&["copy-mode", "-t", ":0"]);
         disk.push(syncs(&session.world));
-        let port = session.port;
+        let (port, pid) = (session.port, session.world.gateway_pid());
+        let before = cpu_time(pid);
         let prompt =
             |client, number| Session::prompt(&format!("prompt {number} of client {client}: {}", "x".repeat(200)));
         let hammered = hammer(port, clients, each, |client, number| {
             request(port, "POST", "/v1/requests", Some(&prompt(client, number)))
         });
         assert_eq!(hammered.refused, 0);
+        cpu += cpu_time(pid).saturating_sub(before);
         rates.push(hammered.rate());
         times.extend(hammered.times);
     }
@@ -162,7 +178,9 @@ fn accepts(table: &mut Table, clients: usize, runs: u64) {
         _ => ("", ""),
     };
     table.rates(&format!("durable accepts, {clients} clients"), "accepts/s", rate, rates);
+    let microseconds = cpu.as_secs_f64() * 1e6 / times.len() as f64;
     table.times(&format!("durable accepts, {clients} clients, each"), each, times);
+    table.value("  CPU time of the gateway for each", microseconds, "us", "");
 }
 
 /// What the same disk does at the same time.

@@ -53,7 +53,9 @@ impl World {
     }
 
     pub fn with_path(path: OsString, words: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("agb-").tempdir_in("/tmp").unwrap();
+        // Which disk is measured; a socket's path must stay short.
+        let place = std::env::var_os("AGENTS_BENCH_FOLDER").unwrap_or_else(|| "/tmp".into());
+        let folder = tempfile::Builder::new().prefix("agb-").tempdir_in(place).unwrap();
         let world = Self { folder, path };
         let place = world.folder().display().to_string();
         let words: Vec<String> = words.iter().map(|word| word.replace("{folder}", &place)).collect();
@@ -78,13 +80,15 @@ impl World {
         command
     }
 
-    pub fn program() -> &'static Path {
-        Path::new(env!("CARGO_BIN_EXE_agents"))
+    /// The program that is measured; `AGENTS_BENCH_PROGRAM` names another build of it.
+    pub fn program() -> PathBuf {
+        std::env::var_os("AGENTS_BENCH_PROGRAM")
+            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_agents")), PathBuf::from)
     }
 
     /// The terminal program that plays an agent and logs what it got.
     pub fn scripted_agent() -> PathBuf {
-        let program = Self::program().with_file_name("examples").join("scripted-agent");
+        let program = Path::new(env!("CARGO_BIN_EXE_agents")).with_file_name("examples").join("scripted-agent");
         assert!(program.exists(), "build it first: `cargo build --release --example scripted-agent`");
         program
     }
@@ -225,6 +229,11 @@ pub fn idle_cpu(pid: u64, seconds: u64) -> f64 {
     std::thread::sleep(Duration::from_secs(seconds));
     // The kernel counts 100 ticks a second.
     (cpu_ticks(pid) - before) as f64 / 100.0 * 3600.0 / seconds as f64
+}
+
+/// User and system time of a process so far.
+pub fn cpu_time(pid: u64) -> Duration {
+    Duration::from_millis(cpu_ticks(pid) * 10)
 }
 
 /// User and system time of a process, in ticks of 10 ms.
