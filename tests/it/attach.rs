@@ -305,9 +305,15 @@ fn cannot_start(break_it: impl Fn(&Agent), expected: &str) {
 }
 
 #[test]
-fn a_damaged_queue_keeps_the_gateway_from_starting_and_stays_as_it_is() {
-    let garbage = "this is no database ".repeat(1000);
-    cannot_start(|agent| std::fs::write(agent.root.join("gateway/queue.sqlite"), &garbage).unwrap(), "queue.sqlite");
+fn a_folder_in_place_of_the_queue_keeps_the_gateway_from_starting() {
+    cannot_start(
+        |agent| {
+            let queue = agent.root.join("gateway/queue.sqlite");
+            std::fs::remove_file(&queue).ok();
+            std::fs::create_dir(&queue).unwrap();
+        },
+        "queue.sqlite",
+    );
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! What can be wrong with a terminal while a prompt is on its way.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 
-use crate::support::{Live, Sent, Stopped, World, eventually, fnv1a, prompt, signal};
+use crate::support::{Live, PATIENCE, Sent, Stopped, World, eventually, fnv1a, prompt, signal};
 
 fn sent(client: &str, text: &str, id: &str) -> Sent {
     Sent { client: client.to_owned(), text: text.to_owned(), id: Some(id.to_owned()) }
@@ -12,23 +16,27 @@ fn sent(client: &str, text: &str, id: &str) -> Sent {
 
 #[test]
 fn a_dead_pane_gets_nothing_and_the_server_lives() {
-    let live = Live::new(&["exit-after=1"]);
-    live.world.tmux(&["set", "-w", "-t", &live.agent.pane, "remain-on-exit", "on"]);
+    let live = Live::new(&["draft=half a thought"]);
+    let pane = live.agent.pane.as_str();
+    let asked = |format: &str| live.world.tmux(&["display-message", "-p", "-t", pane, format]);
+    live.world.tmux(&["set", "-w", "-t", pane, "remain-on-exit", "on"]);
     let server = live.world.server_pid();
-    live.completed(&live.send("one"));
-    eventually("a dead pane", || {
-        match live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_dead}"]).as_str() {
-            "1" => Ok(()),
-            other => Err(other.to_owned()),
-        }
+    let waiting = live.send("one");
+    live.deferred(&waiting, "draft");
+    signal(asked("#{pane_pid}").parse().unwrap(), Signal::KILL);
+    eventually("a dead pane", || match asked("#{pane_dead}").as_str() {
+        "1" => Ok(()),
+        other => Err(other.to_owned()),
     });
-    let answer = live.http.post("/v1/requests", &prompt("two"));
-    if answer.status == 200 {
-        live.failed(&crate::support::id_of(&answer.ok()), "refused", "agent_ended");
-    } else {
-        answer.refused(503);
-    }
-    assert_eq!((live.world.server_pid(), live.log.texts()), (server, vec!["one".to_owned()]));
+    live.deferred(&waiting, "agent_not_running");
+    live.http.post("/v1/requests", &prompt("two")).refused(503);
+    let now = serde_json::json!({"prompt": "now", "admission_policy": "always"});
+    live.http.post("/v1/control/prompt", &now).refused(503);
+    live.http.post("/v1/control/send-keys", &serde_json::json!({"sequence": "x"})).refused(503);
+    let direct = live.world.agents(&["prompt", "--agent-id", &live.agent.id, "--prompt", "direct"]);
+    assert_ne!(direct.status, 0, "{direct:#?}");
+    assert_eq!((live.world.server_pid(), live.log.texts()), (server, vec![]));
+    assert_eq!(live.log.noted("paste"), 0);
 }
 
 #[test]
@@ -124,10 +132,16 @@ fn a_flood_beside_the_agent_does_not_hold_a_prompt_up() {
 #[test]
 fn a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_whole() {
     let live = Live::new(&["placeholder"]);
-    let refused = live.http.post("/v1/requests", &prompt(&"x".repeat(1 << 20)));
-    assert_eq!(refused.status, 413, "{refused:?}");
-    let detail = refused.json()["detail"].to_string();
-    assert!(detail.contains("1048576") && detail.contains("524288"), "{detail}");
+    let detail = live.http.post("/v1/requests", &prompt(&"x".repeat(600_000))).refused(413).to_string();
+    assert!(detail.contains("600000") && detail.contains("524288"), "{detail}");
+    // A body that cannot be a prompt is not read to its end.
+    let mut half = TcpStream::connect(("127.0.0.1", live.http.port)).unwrap();
+    let whole = live.http.request("POST", "/v1/requests", Some(&vec![b'x'; 2 << 20]));
+    half.write_all(&whole[..1_000]).unwrap();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    BufReader::new(&half).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let row = "0123456789abcdef".repeat(63) + "...............\n";
     let largest = row.repeat(512).trim_end().to_owned();
     live.completed(&live.send(&largest));
