@@ -13,9 +13,11 @@ lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
-# Measure the gateway
+# Measure the gateway and its queue
 bench:
+    cargo build --release --example scripted-agent
     cargo bench --bench gateway
+    cargo bench --bench queue
 
 # Make the terminal picture and the man pages again
 docs:

@@ -96,3 +96,23 @@ impl Document for Owner {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)
     }
 }
+
+/// `run/control-client.json`: the tmux client that the gateway talks through. It outlives a gateway that was killed
+/// and has no window, and whoever cleans up after that gateway ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlClient {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The process, proof against pid reuse.
+    pub process: ProcessIdentity,
+}
+
+impl Document for ControlClient {
+    const NAME: &'static str = "run/control-client.json";
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn check(&self) -> Result<(), BrokenRule> {
+        expect_version(self.schema_version, Self::SCHEMA_VERSION)
+    }
+}

@@ -24,7 +24,7 @@ use serde_json::Value;
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
-pub use instance::{CurrentInstance, Owner};
+pub use instance::{ControlClient, CurrentInstance, Owner};
 pub use journal::{
     EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
     RequestView,

@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    footing::Footing,
     keys::Keys,
-    person::{QUICK, Seen, is_recent},
+    person::{QUICK, Shared, is_recent},
     prompt::Prompt,
-    proof::{Tail, excerpt, holds, shown, took},
+    proof::{Shown, Sought, excerpt, holds, shown, took},
     survey::survey,
 };
 use crate::{
     model::{Note, Receipt},
+    os::clock,
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, PaneNow, Stroke},
-    tracker::Around,
+    tracker::{Around, Reading},
 };
 
 /// How long each proof may take.
@@ -34,6 +36,8 @@ pub struct Timings {
     pub taking: Duration,
     /// How long a proof must hold: a repaint may pass through anything.
     pub left: Duration,
+    /// How long a typed text may wait for a pane that takes no keys; `None`: for as long as it takes.
+    pub held: Option<Duration>,
 }
 
 impl Default for Timings {
@@ -44,6 +48,7 @@ impl Default for Timings {
             leaving: Duration::from_secs(2),
             taking: Duration::from_secs(10),
             left: Duration::from_millis(15),
+            held: None,
         }
     }
 }
@@ -53,10 +58,10 @@ impl Default for Timings {
 pub enum Stage {
     /// At the beginning, into the pane as it looked a moment ago.
     Fresh(Box<Look>),
-    /// The pane's mark says that the text was typed.
-    Typed,
-    /// The pane's mark says that Enter was pressed.
-    Entered,
+    /// The pane's mark says that the text was typed; this is what went on record with the intent.
+    Typed(Footing),
+    /// The pane's mark says that Enter was pressed, too.
+    Entered(Footing),
 }
 
 /// One text on its way.
@@ -91,8 +96,8 @@ pub trait Journal: Sync {
 /// What became of it.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The text left the composer after Enter. The look is the last one before Enter.
-    Submitted(Box<Look>, Value),
+    /// The program took the text. The look is the last one before Enter, where it is known.
+    Submitted(Option<Box<Look>>, Value),
     /// Nothing of it stands in the composer, because the pane was not as it had looked, or a person came in between; a
     /// stable word and a sentence.
     Held(&'static str, String),
@@ -113,19 +118,21 @@ pub async fn deliver(
     journal: &impl Journal,
     timings: Timings,
 ) -> Result<Outcome, JournalClosed> {
-    let act = Act { hand, keys, delivery, journal, timings, tail: Tail::of(delivery.prompt) };
-    let before = match &delivery.stage {
-        Stage::Fresh(look) => match act.paste(look).await? {
-            Ok(()) => Some(look.as_ref()),
-            Err(outcome) => return Ok(outcome),
-        },
-        Stage::Typed | Stage::Entered => None,
+    let footing = match &delivery.stage {
+        Stage::Fresh(look) => Footing::of(look),
+        Stage::Typed(footing) | Stage::Entered(footing) => footing.clone(),
     };
-    if matches!(delivery.stage, Stage::Entered) {
+    let act = Act { hand, keys, delivery, journal, timings, sought: Sought::of(delivery.prompt), footing };
+    if let Stage::Fresh(look) = &delivery.stage
+        && let Err(outcome) = act.paste(look).await?
+    {
+        return Ok(outcome);
+    }
+    if matches!(delivery.stage, Stage::Entered(_)) {
         return act.leave(None, "unknown").await;
     }
-    match act.land_and_enter(before).await? {
-        Ok((look, how)) => act.leave(Some(look), how).await,
+    match act.land_and_enter().await? {
+        Ok((before, how)) => act.leave(Some(before), how).await,
         Err(outcome) => Ok(outcome),
     }
 }
@@ -136,8 +143,12 @@ pub(super) struct Act<'a, J> {
     pub(super) delivery: &'a Delivery<'a>,
     journal: &'a J,
     pub(super) timings: Timings,
-    pub(super) tail: Tail,
+    pub(super) sought: Sought,
+    pub(super) footing: Footing,
 }
+
+/// The moment before Enter, and how the text showed in it.
+type Before = ((Look, Around), &'static str);
 
 /// Pauses between looks: short at first, because most panes answer at once.
 pub(super) struct Pace(pub(super) u64);
@@ -150,11 +161,12 @@ impl Pace {
 }
 
 impl<J: Journal> Act<'_, J> {
+    /// What must still be so: the pane and its program as before the paste, the cursor as in this look.
     pub(super) fn guard(&self, look: &Look) -> Guard {
         let now = &look.now;
         Guard {
             pid: self.delivery.pid,
-            command: Some(now.command.clone()),
+            command: Some(self.footing.command.clone()),
             session_activity: Some(now.session_activity),
             cursor: Some((now.cursor_x, now.cursor_y, now.history)),
             typed: None,
@@ -166,7 +178,8 @@ impl<J: Journal> Act<'_, J> {
         let id = self.delivery.id;
         let removed = self.delivery.prompt.removed();
         let seen = json!({ "pane": self.hand.pane().to_string(), "pane_pid": self.delivery.pid,
-            "row": excerpt(look), "bytes": self.delivery.prompt.text().len(), "control_characters_removed": removed });
+            "row": excerpt(look), "bytes": self.delivery.prompt.text().len(), "control_characters_removed": removed,
+            "footing": self.footing });
         let held = |reason, detail: String| Ok(Err(Outcome::Held(reason, detail)));
         let buffer = match self.hand.load(id, self.delivery.prompt.text().as_bytes().to_vec()).await {
             Ok(buffer) => buffer,
@@ -178,13 +191,13 @@ impl<J: Journal> Act<'_, J> {
             return begun.map(|_withdrawn| Err(Outcome::Withdrawn));
         }
         let strokes = [Stroke::Paste { buffer: buffer.clone(), bracketed: true }];
-        let (guard, mark) = (self.guard(look), Mark::Typed(id.to_owned()));
+        let (guard, mark) = (self.guard(look), Mark::typed(id, &self.footing.typed));
         let mut pace = Pace(50);
         loop {
             match self.hand.act(&guard, &strokes, &mark).await {
                 Ok(Acted::Done) => return Ok(Ok(())),
                 // An earlier message of ours whose answer was lost.
-                Ok(Acted::Held(now)) if now.typed == id => return Ok(Ok(())),
+                Ok(Acted::Held(now)) if now.typed == mark.after() => return Ok(Ok(())),
                 Ok(Acted::Held(now)) => {
                     self.hand.unload(&buffer).await;
                     let (reason, detail) = changed(look, &now, self.hand.owner());
@@ -201,106 +214,145 @@ impl<J: Journal> Act<'_, J> {
         }
     }
 
-    /// Waits until the pane shows the text, presses Enter behind it, and returns the last look before Enter.
-    async fn land_and_enter(
-        &self,
-        before: Option<&Look>,
-    ) -> Result<Result<((Look, Around), &'static str), Outcome>, JournalClosed> {
-        let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
-        let limit = self.timings.landing + Duration::from_secs(more);
-        let pasted = Instant::now();
-        let (mut deadline, mut pace, mut noted) = (pasted + limit, Pace(1), Noted::default());
-        let (mut last, mut echo) = (None, None);
-        while Instant::now() < deadline {
+    /// One look after the paste, once the pane takes keys. `Err`: the delivery ends here.
+    async fn next_look(&self, wait: &mut Wait) -> Result<Result<Sight, Outcome>, JournalClosed> {
+        loop {
             let look = match self.hand.look().await {
                 Ok(look) => look,
                 Err(HandError::Gone(why)) => return Ok(Err(gone(&why))),
-                Err(_) => {
-                    // A server that sleeps proves nothing against us.
-                    deadline = Instant::now() + limit;
+                // A server that sleeps proves nothing against us.
+                Err(HandError::NoAnswer(_)) => {
+                    wait.begin_anew();
                     Pace(100).wait().await;
                     continue;
+                }
+                Err(HandError::Failed(why)) => {
+                    return Ok(Err(Outcome::Unproven("tmux_unreachable", why, Value::Null)));
                 }
             };
             if let Some(outcome) = self.lost(&look.now) {
                 return Ok(Err(outcome));
             }
-            if let Some((reason, detail)) = unreachable(&look.now) {
-                noted.once(self.journal, reason, detail).await?;
-                deadline = Instant::now() + limit;
-                Pace(16).wait().await;
+            let Some((reason, detail)) = unreachable(&look.now) else {
+                let (around, reading) = survey(&look, self.delivery.tool);
+                return Ok(Ok(Sight { look, around, reading }));
+            };
+            wait.once(self.journal, reason, detail).await?;
+            if self.timings.held.is_some_and(|limit| wait.held_since.elapsed() >= limit) {
+                let seen = json!({ "row": excerpt(&look) });
+                return Ok(Err(Outcome::Unproven("unconfirmed", detail.to_owned(), seen)));
+            }
+            wait.since = Instant::now();
+            Pace(16).wait().await;
+        }
+    }
+
+    /// Waits until the composer shows the text, presses Enter behind it, and returns the moment before.
+    async fn land_and_enter(&self) -> Result<Result<Before, Outcome>, JournalClosed> {
+        let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
+        let limit = self.timings.landing + Duration::from_secs(more);
+        let (mut wait, mut pace) = (Wait::new(), Pace(1));
+        let (mut row, mut landed, mut touched, mut is_quick) = (String::new(), false, false, false);
+        let pasted = Instant::now();
+        while wait.since.elapsed() < limit {
+            let Sight { look, around, reading } = match self.next_look(&mut wait).await? {
+                Ok(sight) => sight,
+                Err(outcome) => return Ok(Err(outcome)),
+            };
+            if let Some(outcome) = misplaced(&reading, false) {
+                return Ok(Err(outcome));
+            }
+            row = excerpt(&look);
+            let how = shown(&self.sought, &self.footing, &look);
+            let mixed = how.is_none() && matches!(self.shared(&look), Shared::Mixed(_));
+            if how.is_none() && !mixed {
+                pace.wait().await;
                 continue;
             }
-            let seen = self.seen(before, &look);
-            if seen != Seen::Nothing {
-                echo.get_or_insert_with(|| pasted.elapsed());
+            let is_shown = how.is_some();
+            let how = how.map_or("text_and_more", Shown::name);
+            if !landed {
+                is_quick = pasted.elapsed() < QUICK && matches!(self.delivery.stage, Stage::Fresh(_));
+                let seen = json!({ "proof": how, "row": row });
+                self.journal.note(Note::new(Receipt::Typed).seen(seen)).await?;
+                landed = true;
             }
-            match seen {
-                Seen::Nothing => pace.wait().await,
-                Seen::Ours(_) if is_recent(&look.now) => {
-                    let detail = "the text is typed; Enter waits until the person at the keyboard rests";
-                    noted.once(self.journal, "person_typing", detail).await?;
-                    deadline = Instant::now() + limit;
-                    Pace(16).wait().await;
-                }
-                Seen::Ours(how) => {
-                    let (around, _) = survey(&look, self.delivery.tool);
-                    noted.typed(self.journal, &look, how.name()).await?;
-                    if let Some(entered) = self.enter(&look).await? {
-                        return Ok(entered.map(|()| ((look, around), how.name())));
+            // A person pressed a key since the paste: their text stays theirs, and Enter waits for a pause.
+            if look.now.session_activity != self.footing.session_activity {
+                touched = true;
+                match self.shared(&look) {
+                    Shared::Ours if !is_recent(&look.now) => {}
+                    Shared::Mixed(extra) if is_quick || !is_recent(&look.now) => {
+                        if let Some(outcome) = self.take_back(&look, &extra).await {
+                            return Ok(Err(outcome));
+                        }
+                        Pace(1).wait().await;
+                        continue;
                     }
-                    Pace(1).wait().await;
-                }
-                Seen::Mixed(extra) => {
-                    let is_quick = before.is_some() && echo.is_some_and(|echo| echo < QUICK);
-                    if (is_quick || !is_recent(&look.now))
-                        && let Some(outcome) = self.take_back(&look, &extra).await
-                    {
-                        return Ok(Err(outcome));
+                    Shared::Ours | Shared::Mixed(_) => {
+                        wait.once(self.journal, "person_typing", "a person uses the keyboard; Enter waits").await?;
+                        wait.since = Instant::now();
+                        Pace(4).wait().await;
+                        continue;
                     }
-                    deadline = Instant::now() + limit;
-                    Pace(1).wait().await;
+                    Shared::Unclear => {
+                        pace.wait().await;
+                        continue;
+                    }
                 }
             }
-            last = Some(look);
+            if !is_shown {
+                pace.wait().await;
+                continue;
+            }
+            match self.enter(&look).await {
+                Some(Ok(())) => return Ok(Ok(((look, around), how))),
+                Some(Err(outcome)) => return Ok(Err(outcome)),
+                None => Pace(1).wait().await,
+            }
         }
-        let row = last.as_ref().map(excerpt).unwrap_or_default();
-        let (reason, detail) = if noted.landed {
-            ("not_ours", "something else was typed behind the text, so Enter was not pressed")
-        } else {
-            ("unconfirmed", "the pane never showed the text, so Enter was not pressed")
+        let (reason, detail) = match (landed, touched) {
+            (true, true) => ("not_ours", "a person changed the text in the composer, so Enter was not pressed"),
+            (true, false) => ("unconfirmed", "the composer did not keep the text, so Enter was not pressed"),
+            (false, _) => ("unconfirmed", "the composer never showed the text, so Enter was not pressed"),
         };
         Ok(Err(Outcome::Unproven(reason, detail.to_owned(), json!({ "row": row }))))
     }
 
     /// One Enter, if the pane still looks as it did; `None`: it does not, look again.
-    async fn enter(&self, look: &Look) -> Result<Option<Result<(), Outcome>>, JournalClosed> {
+    async fn enter(&self, look: &Look) -> Option<Result<(), Outcome>> {
         let still = match self.keys.still().await {
             Ok(still) => still,
             Err(left) => {
                 sleep(left).await;
-                return Ok(None);
+                return None;
             }
         };
-        let entered = self.press_enter(look, Mark::Entered(self.delivery.id.to_owned())).await;
+        let entered = self.press_enter(look, self.delivery.id).await;
         drop(still);
-        Ok(entered)
+        entered
     }
 
-    async fn press_enter(&self, look: &Look, mark: Mark) -> Option<Result<(), Outcome>> {
-        let guard = Guard { typed: Some(self.delivery.id.to_owned()), ..self.guard(look) };
+    async fn press_enter(&self, look: &Look, name: &str) -> Option<Result<(), Outcome>> {
+        let id = self.delivery.id;
+        if !look.now.last_typed(id) {
+            return Some(Err(not_ours(&look.now)));
+        }
+        let guard = Guard { typed: Some(look.now.typed.clone()), ..self.guard(look) };
+        let mark = Mark::entered(name, &look.now.entered);
         let mut pace = Pace(50);
         loop {
             return match self.hand.act(&guard, &[Stroke::Key("Enter")], &mark).await {
                 Ok(Acted::Done) => Some(Ok(())),
-                Ok(Acted::Held(now)) if mark == Mark::Entered(now.entered.clone()) => Some(Ok(())),
-                Ok(Acted::Held(now)) if now.typed != self.delivery.id => Some(Err(not_ours(&now))),
-                Ok(Acted::Held(_)) | Err(HandError::Failed(_)) => None,
+                Ok(Acted::Held(now)) if now.was_entered(name) => Some(Ok(())),
+                Ok(Acted::Held(now)) if !now.last_typed(id) => Some(Err(not_ours(&now))),
+                Ok(Acted::Held(_)) => None,
                 Err(HandError::NoAnswer(_)) => {
                     pace.wait().await;
                     continue;
                 }
                 Err(HandError::Gone(why)) => Some(Err(gone(&why))),
+                Err(HandError::Failed(why)) => Some(Err(Outcome::Unproven("tmux_unreachable", why, Value::Null))),
             };
         }
     }
@@ -308,50 +360,40 @@ impl<J: Journal> Act<'_, J> {
     /// Waits for proof that the text was taken. A swallowed Enter is pressed once more. `before` is the moment before
     /// Enter; after a crash nobody knows it.
     async fn leave(&self, before: Option<(Look, Around)>, how: &'static str) -> Result<Outcome, JournalClosed> {
-        let mut entered_at = Instant::now();
-        let (mut pace, mut enters, mut proven, mut noted) = (Pace(1), 1, None, Noted::default());
+        let (mut wait, mut pace, mut enters, mut proven) = (Wait::new(), Pace(1), 1, None);
+        let mut entered_at = clock::now().epoch_millis() / 1000;
         loop {
-            let look = match self.hand.look().await {
-                Ok(look) => look,
-                Err(HandError::Gone(why)) => return Ok(gone(&why)),
-                Err(_) => {
-                    entered_at = Instant::now();
-                    Pace(100).wait().await;
-                    continue;
-                }
+            let Sight { look, around, reading } = match self.next_look(&mut wait).await? {
+                Ok(sight) => sight,
+                Err(outcome) => return Ok(outcome),
             };
-            if let Some(outcome) = self.lost(&look.now) {
+            if let Some(outcome) = misplaced(&reading, true) {
                 return Ok(outcome);
             }
-            if let Some((reason, detail)) = unreachable(&look.now) {
-                noted.once(self.journal, reason, detail).await?;
-                entered_at = Instant::now();
-                Pace(16).wait().await;
-                continue;
-            }
-            let (around, _) = survey(&look, self.delivery.tool);
-            if let Some(proof) = took(&self.tail, before.as_ref(), &look, &around) {
+            if let Some(proof) = took(&self.sought, before.as_ref(), &look, &around) {
                 let (_, since) = *proven.get_or_insert_with(|| (proof, Instant::now()));
                 if since.elapsed() >= self.timings.left {
                     let row_before = before.as_ref().map(|(look, _)| excerpt(look));
                     let seen = json!({ "proof": proof, "landed": how, "enters": enters,
                         "row_before": row_before, "row_after": excerpt(&look) });
-                    let look = before.map_or(look, |(before, _)| before);
-                    return Ok(Outcome::Submitted(Box::new(look), seen));
+                    return Ok(Outcome::Submitted(before.map(|(look, _)| Box::new(look)), seen));
                 }
                 Pace(4).wait().await;
                 continue;
             }
             proven = None;
-            let (waited, held) = (entered_at.elapsed(), self.is_held(before.as_ref(), &look));
-            if held && enters == 1 && waited >= self.timings.swallowed && !is_recent(&look.now) {
+            let (waited, held) = (wait.since.elapsed(), self.is_held(before.as_ref(), &look));
+            // A program that printed since and left the text where it is has not taken the Enter. One that is silent
+            // may only be slow, and a second Enter would answer whatever it asks next.
+            let awake = look.now.window_activity > entered_at;
+            if held && awake && enters == 1 && !is_recent(&look.now) && waited >= self.timings.swallowed {
                 enters += 1;
-                let again = Mark::Entered(format!("{}.2", self.delivery.id));
-                if let Some(Err(outcome)) = self.press_enter(&look, again).await {
+                if let Some(Err(outcome)) = self.press_enter(&look, &format!("{}.2", self.delivery.id)).await {
                     return Ok(outcome);
                 }
-                entered_at = Instant::now();
-            } else if waited >= if held { self.timings.leaving } else { self.timings.taking } {
+                entered_at = clock::now().epoch_millis() / 1000;
+                wait = Wait::new();
+            } else if waited >= if held && enters > 1 { self.timings.leaving } else { self.timings.taking } {
                 let seen = json!({ "row": excerpt(&look), "enters": enters });
                 let detail = if held {
                     "Enter was pressed, and the composer still holds the text"
@@ -368,7 +410,7 @@ impl<J: Journal> Act<'_, J> {
     fn is_held(&self, before: Option<&(Look, Around)>, now: &Look) -> bool {
         match before {
             Some((look, _)) => holds(look, now),
-            None => shown(&self.tail, None, now).is_some(),
+            None => shown(&self.sought, &self.footing, now).is_some(),
         }
     }
 
@@ -381,33 +423,61 @@ impl<J: Journal> Act<'_, J> {
         } else {
             return None;
         };
-        let entered = now.entered == self.delivery.id;
+        let entered = now.was_entered(self.delivery.id);
         Some(Outcome::Unproven("agent_ended", detail, json!({ "enter_pressed": entered })))
     }
 }
 
-/// Receipts that are recorded once each.
-#[derive(Default)]
-struct Noted {
-    landed: bool,
+/// One look, and what it says.
+struct Sight {
+    look: Look,
+    around: Around,
+    reading: Reading,
+}
+
+/// How long a proof has been waited for, and what kept it.
+struct Wait {
+    since: Instant,
+    held_since: Instant,
     reason: Option<&'static str>,
 }
 
-impl Noted {
+impl Wait {
+    fn new() -> Self {
+        Self { since: Instant::now(), held_since: Instant::now(), reason: None }
+    }
+
+    fn begin_anew(&mut self) {
+        (self.since, self.held_since) = (Instant::now(), Instant::now());
+    }
+
+    /// Records what the text waits for, once for each reason.
     async fn once(&mut self, journal: &impl Journal, reason: &'static str, detail: &str) -> Result<(), JournalClosed> {
         if self.reason.replace(reason) == Some(reason) {
             return Ok(());
         }
+        self.held_since = Instant::now();
         journal.note(Note::new(Receipt::Deferred).because(reason, detail)).await
     }
+}
 
-    /// Records that the text landed.
-    async fn typed(&mut self, journal: &impl Journal, look: &Look, how: &str) -> Result<(), JournalClosed> {
-        if !self.landed {
-            journal.note(Note::new(Receipt::Typed).seen(json!({ "proof": how, "row": excerpt(look) }))).await?;
-            self.landed = true;
-        }
-        Ok(())
+/// The text stands in front of another program than the one it was meant for. Behind Enter a question is an answer:
+/// the program took the text.
+fn misplaced(reading: &Reading, entered: bool) -> Option<Outcome> {
+    let why = reading.against.as_ref()?;
+    let after = if entered { "after Enter was pressed" } else { "before Enter was pressed" };
+    match why.reason {
+        "agent_not_running" => Some(Outcome::Unproven(
+            "agent_ended",
+            format!("the agent left the foreground {after}: {}", why.detail),
+            json!({ "enter_pressed": entered }),
+        )),
+        "dialog" if !entered => Some(Outcome::Unproven(
+            "dialog",
+            "the program asked a question after the text was typed; Enter would have answered it".to_owned(),
+            json!({ "enter_pressed": false }),
+        )),
+        _ => None,
     }
 }
 
@@ -446,6 +516,6 @@ pub(super) fn gone(why: &str) -> Outcome {
 }
 
 fn not_ours(now: &PaneNow) -> Outcome {
-    let detail = format!("another text (`{}`) was typed behind it", now.typed);
+    let detail = format!("another text was typed behind it (the pane remembers `{}`)", now.typed);
     Outcome::Unproven("not_ours", detail, Value::Null)
 }

@@ -12,8 +12,8 @@ use crate::{
     tmux::input::{Acted, Hand, HandError},
 };
 
-/// Programs take an Enter so soon after an Escape for one key.
-const AFTER_ESCAPE: Duration = Duration::from_millis(600);
+/// Programs take what follows an Escape sooner than this for one key with it.
+pub const AFTER_ESCAPE: Duration = Duration::from_millis(600);
 
 /// Who may press a single key now. An interrupt waits for nobody's text, and nobody's Enter follows it at once.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,7 @@
 //! One prompt into one agent, with proof.
 //!
-//! Owns cleaning a text (`prompt`), deciding whether it may be typed now (`plan`), what a screen proves (`proof`),
+//! Owns cleaning a text (`prompt`), deciding whether it may be typed now (`plan`), the place where it
+//! is to stand (`footing`), what a screen proves (`proof`),
 //! doing it step by step (`act`) beside a person at the same keyboard (`person`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
 //! of a screen (`reply`).
 //! Promises: intent is on record before the first byte; the check of the pane, the paste and its mark are one
@@ -8,6 +9,7 @@
 //! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
 
 mod act;
+mod footing;
 mod keys;
 mod person;
 mod plan;
@@ -18,9 +20,11 @@ mod survey;
 mod turn;
 
 pub use act::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings, deliver};
-pub use keys::{Keys, interrupt};
+pub use footing::Footing;
+pub use keys::{AFTER_ESCAPE, Keys, interrupt};
+pub use person::back;
 pub use plan::{Decision, PERSON_PAUSE, Policy, decide};
 pub use prompt::{BadPrompt, LARGEST_PROMPT, Prompt};
 pub use reply::Start;
-pub use survey::survey;
+pub use survey::{glance, survey};
 pub use turn::{Step, Turn};

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     act::{Act, Journal, Outcome, Pace, gone},
     plan::PERSON_PAUSE,
-    proof::{Shown, behind, excerpt, shown},
+    proof::{alone, behind, excerpt},
 };
 use crate::{
     os::clock,
@@ -22,15 +22,20 @@ pub(super) const QUICK: Duration = Duration::from_millis(50);
 /// Longest text that is taken back, in characters: each is one press of the backspace key.
 const LONGEST: usize = 4_000;
 
-/// What the pane shows of a text that was typed.
+/// What stands in the composer when a person pressed a key since our text was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// Nothing that proves it.
-    Nothing,
-    /// The text, and nothing behind it.
-    Ours(Shown),
-    /// The text, and this behind it, typed by a person.
+pub(super) enum Shared {
+    /// Our text, sign for sign.
+    Ours,
+    /// Our text, and this behind it.
     Mixed(String),
+    /// Something else.
+    Unclear,
+}
+
+/// The mark of a text that was taken back.
+pub fn back(id: &str) -> String {
+    format!("{id}-back")
 }
 
 /// Did a person use the keyboard a moment ago?
@@ -39,20 +44,14 @@ pub(super) fn is_recent(now: &PaneNow) -> bool {
 }
 
 impl<J: Journal> Act<'_, J> {
-    /// Reads a look behind a paste. `before` is the one before it, if there was one.
-    pub(super) fn seen(&self, before: Option<&Look>, look: &Look) -> Seen {
-        let person_came = match before {
-            Some(before) => look.now.person_activity > before.now.person_activity,
-            None => is_recent(&look.now),
-        };
-        if !person_came {
-            return shown(&self.tail, before, look).map_or(Seen::Nothing, Seen::Ours);
+    /// Reads a composer that a person may have typed into.
+    pub(super) fn shared(&self, look: &Look) -> Shared {
+        if alone(&self.sought, &self.footing, look) {
+            return Shared::Ours;
         }
-        // Somebody else types, so our text has to stand there sign for sign.
         match behind(self.delivery.prompt, look) {
-            None => Seen::Nothing,
-            Some(extra) if extra.is_empty() => Seen::Ours(Shown::Alone),
-            Some(extra) => Seen::Mixed(extra),
+            Some(extra) if !extra.is_empty() => Shared::Mixed(extra),
+            _ => Shared::Unclear,
         }
     }
 
@@ -64,16 +63,19 @@ impl<J: Journal> Act<'_, J> {
         if characters > LONGEST {
             return Some(mixed(look));
         }
-        let name = format!("back-{}", self.delivery.id);
+        if !look.now.last_typed(self.delivery.id) {
+            return None;
+        }
+        let name = back(self.delivery.id);
         let buffer = self.hand.load(&name, extra.as_bytes().to_vec()).await.ok()?;
-        let guard = Guard { typed: Some(self.delivery.id.to_owned()), ..self.guard(look) };
+        let guard = Guard { typed: Some(look.now.typed.clone()), ..self.guard(look) };
         let strokes =
             [Stroke::Repeated("BSpace", characters), Stroke::Paste { buffer: buffer.clone(), bracketed: false }];
-        let mark = Mark::Typed(name.clone());
+        let mark = Mark::typed(&name, &look.now.typed);
         loop {
             match self.hand.act(&guard, &strokes, &mark).await {
                 Ok(Acted::Done) => break,
-                Ok(Acted::Held(now)) if now.typed == name => break,
+                Ok(Acted::Held(now)) if now.last_typed(&name) => break,
                 Ok(Acted::Held(_)) | Err(HandError::Failed(_)) => {
                     self.hand.unload(&buffer).await;
                     return None;

@@ -62,6 +62,11 @@ pub fn decide(
         );
         return Decision::Refuse("line_too_long", detail);
     }
+    if around.modes.is_some_and(|modes| modes.canonical) && prompt.has_lines() && policy != Policy::Always {
+        let detail =
+            "the program reads line by line through the terminal: each line break would submit what stands before it";
+        return Decision::Refuse("multi_line", detail.to_owned());
+    }
     match (policy, reading.pending) {
         // A person's text is never mixed with ours, whatever the caller wishes.
         (_, Pending::Yes) => {

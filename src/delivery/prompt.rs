@@ -31,7 +31,7 @@ pub enum BadPrompt {
 }
 
 impl Prompt {
-    /// Cleans a text: CR LF and CR become LF; control characters but LF and TAB are removed.
+    /// Cleans a text: CR LF and CR become LF; line breaks at the end and control characters but LF and TAB are removed.
     ///
     /// # Errors
     /// [`BadPrompt`].
@@ -44,10 +44,13 @@ impl Prompt {
         }
         let lines = raw.replace("\r\n", "\n").replace('\r', "\n");
         let text: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+        let removed = lines.chars().count() - text.chars().count();
+        // Line breaks at the end would submit it before it is seen.
+        let text = text.trim_end_matches('\n').to_owned();
         if text.trim().is_empty() {
             return Err(BadPrompt::Blank);
         }
-        Ok(Self { removed: lines.chars().count() - text.chars().count(), text })
+        Ok(Self { text, removed })
     }
 
     /// What is typed.
@@ -58,6 +61,11 @@ impl Prompt {
     /// How many control characters were removed.
     pub fn removed(&self) -> usize {
         self.removed
+    }
+
+    /// Does it have more than one line?
+    pub fn has_lines(&self) -> bool {
+        self.text.contains('\n')
     }
 
     /// The longest line in bytes, without its end.
@@ -76,6 +84,7 @@ mod tests {
     fn line_ends_become_one_kind_and_controls_go() {
         let prompt = Prompt::clean("a\r\nb\rc\td\u{7}\u{1b}[31m\u{9b}e\u{7f}\0").unwrap();
         assert_eq!((prompt.text(), prompt.removed()), ("a\nb\nc\td[31me", 5));
+        assert_eq!(Prompt::clean("a\r\n\n").unwrap().text(), "a");
         for whole in ["/x", "!x", "#x", "@x", "-x", "x;", "x\\", "שלום", "世界", "👩‍👩‍👧", " x "] {
             assert_eq!(Prompt::clean(whole).unwrap().text(), whole);
         }

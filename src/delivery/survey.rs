@@ -6,7 +6,13 @@ use crate::{
     tracker::{self, Around, Reading},
 };
 
-/// Reads a look. The kernel is asked only where its answer can change something.
+/// Reads a look, and asks the kernel only where it looks ready: while a program works, it is looked at often.
+pub fn glance(look: &Look, tool: &str) -> (Around, Reading) {
+    let reading = tracker::read(look, &Around::default(), tool);
+    if reading.is_ready() { survey(look, tool) } else { (Around::default(), reading) }
+}
+
+/// Reads a look together with what the kernel says.
 pub fn survey(look: &Look, tool: &str) -> (Around, Reading) {
     let reading = tracker::read(look, &Around::default(), tool);
     if reading.against.as_ref().is_some_and(|why| why.hard) {

@@ -52,6 +52,14 @@ impl Turn {
         Note::new(Receipt::Indeterminate).because("agent_ended", "the agent ended before it was ready again")
     }
 
+    /// The receipt of a turn that another prompt was typed into.
+    pub fn superseded(&self, by: &Self) -> Note {
+        let detail = format!("request {} was typed before the agent was ready again", by.id);
+        Note::new(Receipt::TurnEnded)
+            .because("superseded", detail)
+            .seen(json!({ "proof": "superseded", "reply": null, "reply_missing": "another prompt came in between" }))
+    }
+
     /// Takes in a look.
     pub fn step(&self, look: &Look, reading: &Reading, quiet: Duration) -> Step {
         if look.now.dead || look.now.pid != self.pid {

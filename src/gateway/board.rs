@@ -35,8 +35,8 @@ pub(super) struct Facts {
 
 impl Facts {
     /// What the queue says.
-    pub(super) fn take_in(&mut self, activity: &Activity) {
-        self.depth = activity.depth;
+    pub(super) fn take_in(&mut self, activity: &Activity, depth: Depth) {
+        self.depth = depth;
         self.running = activity.running.is_some();
         self.set_aside = activity.set_aside.is_some();
         self.sick = activity.sick.is_some();

@@ -10,12 +10,23 @@ use super::{
     work,
 };
 use crate::{
+    api::{ControlClient, Document},
+    model::ProcessIdentity,
     os::clock,
+    session::documents,
     target,
     tmux::{Commands, change},
 };
 
 impl Gateway {
+    /// Leaves word of the tmux client, for whoever cleans up after us.
+    pub(super) fn attached(&self, process: ProcessIdentity) {
+        let record = ControlClient { schema_version: ControlClient::SCHEMA_VERSION, process };
+        if let Err(error) = documents::store(&self.config.root.control_client(), &record) {
+            tracing::warn!(%error, "the tmux client could not be recorded");
+        }
+    }
+
     /// Takes in a new view of the session.
     pub(super) async fn saw(&mut self, view: View) {
         let before = self.board.facts();
@@ -41,9 +52,7 @@ impl Gateway {
         }
         let now = work::agent_now(&self.subject.borrow(), &facts);
         self.board.update(|current| *current = facts);
-        if self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now) {
-            self.queue.recount().await;
-        }
+        self.agent.send_if_modified(|agent| std::mem::replace(agent, now.clone()) != now);
     }
 
     async fn renamed(&self, facts: Facts) -> Facts {

@@ -251,8 +251,9 @@ impl Gateway {
     /// Waits until the control client is attached, before anybody is told of this gateway: whoever was told may make
     /// or end a session in the next moment, and tmux 3.3a does not survive that while a client introduces itself.
     async fn first_look(&mut self) -> Result<(), Failure> {
-        match tokio::time::timeout(FIRST_LOOK, self.sights.recv()).await {
+        match tokio::time::timeout(FIRST_LOOK, self.next_view()).await {
             Ok(Some(Sight::Seen(view))) => self.saw(view).await,
+            Ok(Some(Sight::Attached(_))) => {}
             Ok(Some(Sight::Lost(why))) => {
                 return Err(Failure::not_found(
                     format!("the session is gone: {why}"),
@@ -262,6 +263,16 @@ impl Gateway {
             Ok(None) | Err(_) => tracing::warn!("no tmux control client yet; going on without"),
         }
         Ok(())
+    }
+
+    /// The next sight that tells of the session itself.
+    async fn next_view(&mut self) -> Option<Sight> {
+        loop {
+            match self.sights.recv().await {
+                Some(Sight::Attached(process)) => self.attached(process),
+                other => return other,
+            }
+        }
     }
 
     /// From here on the files are ours to watch.
@@ -316,6 +327,7 @@ impl Gateway {
                 Some(sight) = self.sights.recv() => match sight {
                     Sight::Lost(why) => return End::Lost(why),
                     Sight::Seen(view) => self.saw(view).await,
+                    Sight::Attached(process) => self.attached(process),
                 },
                 Some(event) = self.tampering.recv() => match event {
                     Tampering::LockLost => return End::LockLost,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    model::{PaneId, TmuxSessionId, WindowId},
+    model::{PaneId, ProcessIdentity, TmuxSessionId, WindowId},
     os::{lock::Lock, process},
     store::AgentProcess,
     tmux::{
@@ -47,6 +47,8 @@ pub(super) struct Subject {
 /// What the watch tells the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sight {
+    /// The control client is attached; this is its process.
+    Attached(ProcessIdentity),
     /// The session looks like this.
     Seen(View),
     /// The session is gone for good, in words.
@@ -166,7 +168,13 @@ async fn connected(
                     pause.failures = 0;
                     drop(turn.take());
                     // Attached: whoever types may use it, too.
-                    client.send_if_modified(|shared| shared.replace(control.clone()).is_none());
+                    let first = client.send_if_modified(|shared| shared.replace(control.clone()).is_none());
+                    if first
+                        && let Some(process) = process::identify(control.pid())
+                        && sights.send(Sight::Attached(process)).await.is_err()
+                    {
+                        return Ended::Disconnected;
+                    }
                     let is_news = last.as_ref() != Some(&seen);
                     last = Some(seen.clone());
                     if sights.send(Sight::Seen(seen)).await.is_err() {

@@ -47,7 +47,7 @@ impl Work {
         let (control, clients) = watch::channel(None);
         let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
-        let activity = Activity { depth: facts.depth, set_aside, ..Activity::default() };
+        let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
         Self { queue, agent, control, worker, interrupts }
     }
@@ -64,8 +64,8 @@ impl Work {
         let Self { queue, agent, control: _, worker, interrupts } = self;
         tasks.start("worker", |stop| worker.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
-        let (activity, followed) = (queue.activity(), board.clone());
-        tasks.start("queue status", |stop| follow(activity, followed, stop));
+        let (told, followed) = (queue.clone(), board.clone());
+        tasks.start("queue status", |stop| follow(told, followed, stop));
         let (sick, watched) = (queue.clone(), store.clone());
         tasks.start("store health", |stop| health(watched, sick, trouble, stop));
         tasks.start("event log", |stop| export(store, events, stop));
@@ -79,12 +79,15 @@ pub(super) fn agent_now(subject: &Subject, facts: &Facts) -> AgentNow {
 }
 
 /// Takes the queue's changes into the status document, a busy queue's not one by one.
-async fn follow(mut activity: watch::Receiver<Activity>, board: Arc<Board>, mut stop: watch::Receiver<bool>) {
+async fn follow(queue: Queue, board: Arc<Board>, mut stop: watch::Receiver<bool>) {
+    let (mut activity, mut waiting) = (queue.activity(), queue.waiting());
     loop {
+        waiting.mark_unchanged();
         let now = activity.borrow_and_update().clone();
-        board.update(|facts| facts.take_in(&now));
+        board.update(|facts| facts.take_in(&now, queue.depth()));
         tokio::select! {
             changed = activity.changed() => if changed.is_err() { return },
+            changed = waiting.changed() => if changed.is_err() { return },
             _ = stop.wait_for(|stop| *stop) => return,
         }
         tokio::select! {
@@ -112,11 +115,17 @@ async fn health(store: Store, queue: Queue, trouble: mpsc::Sender<String>, mut s
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Writes `events.jsonl` from the journal: what is on disk, in order, many lines in one write.
+/// Writes `events.jsonl` from the journal: what is on disk, in order, many lines in one write. How far it came is kept,
+/// so that a crash loses no line; the last few may stand there twice.
 async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>) {
     let mut newest = store.newest();
-    let mut after = *newest.borrow_and_update();
+    let mut after = match store.exported().await {
+        Ok(Some(after)) => after,
+        // A queue that was never exported begins here: what it holds was told by another program.
+        Ok(None) | Err(_) => *newest.borrow(),
+    };
     loop {
+        newest.mark_unchanged();
         let rows = match store.journal_after(after, None, PAGE).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -131,6 +140,11 @@ async fn export(store: Store, events: EventLog, mut stop: watch::Receiver<bool>)
             && let Err(error) = events.append_all(&lines)
         {
             tracing::warn!(%error, "events could not be recorded");
+        }
+        if let Some(last) = rows.last()
+            && let Err(error) = store.remember_exported(last.id).await
+        {
+            tracing::debug!(%error, "how far the events were recorded was not kept");
         }
         if rows.len() == PAGE {
             continue;
@@ -167,8 +181,12 @@ fn event(row: &JournalRow) -> Option<Value> {
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,
                 "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
+        // It has an event of its own.
+        ("refused", Some("superseded")) => None,
+        // The error detail of the row, word for word.
         ("refused" | "indeterminate", _) => Some(json!({ "kind": "failed", "request_id": id, "result_json": null,
-            "error_detail": fields.get("detail") })),
+            "error_detail": format!("{receipt} ({}): {}", reason.unwrap_or("unknown"),
+                fields.get("detail").and_then(Value::as_str).unwrap_or_default()) })),
         _ => None,
     }
 }

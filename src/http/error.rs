@@ -1,5 +1,7 @@
 //! Every refusal of a route becomes an answer here (contract section 4.0).
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     body::Body,
@@ -19,7 +21,7 @@ use crate::{
 pub(super) struct Problem {
     status: u16,
     /// Travels beside the body, which the contract gives no place for it.
-    code: Option<&'static str>,
+    code: Option<Cow<'static, str>>,
     detail: Value,
     retry_after: Option<u64>,
 }
@@ -43,11 +45,16 @@ impl Problem {
 
     /// A direct prompt that was not sent, in the contract's form.
     pub(super) fn prompt_refused(policy: AdmissionPolicy, refusal: &Refusal) -> Self {
-        let body = ControlPromptRefused::new(policy, refusal.code, refusal.detail.as_str());
+        let body = ControlPromptRefused::new(policy, &refusal.code, refusal.detail.as_str());
         // Plain text and words: there is nothing in it that could fail.
         let detail = serde_json::to_value(body).unwrap_or_default();
-        Self { status: refusal.status, code: Some(refusal.code), detail, retry_after: refusal.retry_after }
+        Self { status: refusal.status, code: Some(refusal.code.clone()), detail, retry_after: refusal.retry_after }
     }
+}
+
+/// Codes are words; one that came back from the disk damaged is left out rather than sent.
+fn code_value(code: &str) -> HeaderValue {
+    HeaderValue::from_str(code).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]
@@ -69,7 +76,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(json!({ "detail": self.detail }))).into_response();
         if let Some(code) = self.code {
-            response.headers_mut().insert(ERROR_CODE_HEADER, HeaderValue::from_static(code));
+            response.headers_mut().insert(ERROR_CODE_HEADER, code_value(&code));
         }
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -92,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_keeps_its_status_its_words_and_its_retry() {
-        let refusal = Refusal { status: 429, code: "queue_full", detail: "full".to_owned(), retry_after: Some(5) };
+        let refusal = Refusal::new(429, "queue_full", "full").again_in(5);
         let word = Problem::from(refusal.clone()).into_response().headers()["agents-error-code"].clone();
         assert_eq!(word, "queue_full");
         let answer = shown(refusal.clone().into()).await;
@@ -103,7 +110,7 @@ mod tests {
             "error_code": "queue_full", "detail": "full",
         });
         assert_eq!(answer, (429, Some("5".to_owned()), json!({"detail": detail})));
-        let broken = Refusal { status: 7, code: "x", detail: String::new(), retry_after: None };
+        let broken = Refusal::new(7, "x", "");
         assert_eq!(shown(broken.into()).await.0, 500);
     }
 }

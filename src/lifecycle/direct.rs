@@ -25,6 +25,9 @@ use crate::{
 /// Between two looks: each is a tmux process.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long an interrupt waits for a text that is being typed.
+const INTERRUPT_LOCK: Duration = Duration::from_millis(300);
+
 /// How long a pane that moves may take to come to rest.
 const REST: Duration = Duration::from_millis(300);
 
@@ -128,7 +131,12 @@ pub fn interrupt(target: &Target) -> Result<Vec<Note>, Failure> {
         let look = direct.hand.look().await.map_err(|error| unreachable(&error))?;
         let modes = terminal::modes(look.now.tty.as_ref());
         let id = RequestId::direct(clock::now(), random::serial());
-        match delivery::interrupt(&direct.hand, &Keys::default(), direct.pid, modes, id.as_str()).await {
+        // An interrupt waits for nobody for long. While it holds the lock, no gateway presses an Enter so close behind
+        // it that the program takes both for one key.
+        let _typing = Lock::take_within(&target.root.delivery_lock(), INTERRUPT_LOCK)?;
+        let pressed = delivery::interrupt(&direct.hand, &Keys::default(), direct.pid, modes, id.as_str()).await;
+        sleep(delivery::AFTER_ESCAPE).await;
+        match pressed {
             Ok((key, Acted::Done)) => {
                 Ok(vec![Note::new(Receipt::Submitted).seen(json!({ "proof": "key_pressed", "key": key }))])
             }
@@ -187,8 +195,10 @@ impl<'a> Direct<'a> {
         let told = Told(told);
         let id = RequestId::direct(clock::now(), random::serial());
         let mut waits = "";
-        let (turn, _typing) = loop {
-            let typing = self.slot().await?;
+        let turn = loop {
+            // Waited for without the lock, or a gateway could not type meanwhile; looked at again under it.
+            self.settled(text, options, &told, &mut waits).await?;
+            let _typing = self.slot().await?;
             let look = self.settled(text, options, &told, &mut waits).await?;
             self.hand.take().await.map_err(|error| unreachable(&error))?;
             let stage = Stage::Fresh(Box::new(look));
@@ -197,11 +207,11 @@ impl<'a> Direct<'a> {
             match outcome.map_err(|closed| Failure::internal(closed.to_string()))? {
                 Outcome::Submitted(before, seen) => {
                     self.tell(&told, Note::new(Receipt::Submitted).seen(seen)).await?;
-                    let start = Some(Start::at(&before));
-                    break (Turn { id, start, pid: self.pid, started: false }, typing);
+                    let start = before.as_deref().map(Start::at);
+                    break Turn { id, start, pid: self.pid, started: false };
                 }
                 Outcome::Held(reason, detail) if options.policy.is_some() => return Err(refused(reason, &detail)),
-                Outcome::Held(..) | Outcome::Withdrawn => drop(typing),
+                Outcome::Held(..) | Outcome::Withdrawn => {}
                 Outcome::Unproven(reason, detail, seen) => {
                     let note = Note::new(Receipt::Indeterminate).because(reason, detail.clone()).seen(seen);
                     self.tell(&told, note).await?;

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use super::live::Live;
 use crate::{
-    api::StatusDocument,
+    api::{ControlClient, StatusDocument},
     model::{AgentId, ErrorCode, Failure, WindowId},
-    os::{clock, lock::Lock, process},
+    os::{
+        clock,
+        lock::Lock,
+        process::{self, Ended},
+    },
     session::{Registry, SessionEnvironment, SessionRoot, documents, environment, gateway_files, registry},
     target::Target,
     tmux::{Commands, TmuxError, change},
@@ -17,6 +21,9 @@ const READER_LIMIT: Duration = Duration::from_millis(200);
 
 /// How long a transition waits for it: readers may be cleaning up one after another.
 const TRANSITION_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long a tmux client may take to end before it is killed.
+const CLIENT_GRACE: Duration = Duration::from_millis(200);
 
 /// How long the registry may keep us waiting while we hold a gateway's lock.
 const REGISTRY_LIMIT: Duration = Duration::from_millis(200);
@@ -54,7 +61,10 @@ fn withdraw_within(target: &Target, live: &Live, limit: Duration) -> Result<Opti
     if ended && alone.is_none() {
         return Ok(None);
     }
-    let done = clear_tmux(target, live, ended)?;
+    let mut done = clear_tmux(target, live, ended)?;
+    if matches!(live, Live::Dead { .. }) {
+        done.extend(end_control_client(target));
+    }
     forget_in_registry(target);
     // The snapshot comes last: a gateway that only was unresponsive takes it for the sign to publish itself again,
     // and what it publishes must not be taken back by our next step.
@@ -81,6 +91,21 @@ fn clear_tmux(target: &Target, live: &Live, ended: bool) -> Result<Vec<String>, 
     }
     run_if_any(target, &commands)?;
     Ok(done)
+}
+
+/// Ends the tmux client of a dead gateway. Where a window closed, the hang-up has ended it already; a detached
+/// gateway has none, and tmux's client does not end without somebody who reads from it.
+fn end_control_client(target: &Target) -> Option<String> {
+    let record: ControlClient = documents::load(&target.root.control_client()).ok()?;
+    if !process::is_alive(&record.process) {
+        return None;
+    }
+    // tmux 3.3a does not survive a client's end while another one introduces itself.
+    let _turn = target.server.alone();
+    match process::end(&record.process, CLIENT_GRACE) {
+        Ended::Orderly | Ended::Killed => Some(format!("ended its left-over tmux client (pid {})", record.process.pid)),
+        Ended::NotAtAll => Some(format!("its tmux client (pid {}) does not end", record.process.pid)),
+    }
 }
 
 /// Did the gateway take its own binding back? An orderly end leaves the offline snapshot and no record.

@@ -18,6 +18,9 @@ pub struct BadRequestId(String);
 
 impl RequestId {
     /// A new id; `entropy` makes it unique within its second.
+    ///
+    /// Best it counts up from a random start: ids in order keep the store's indexes in order, and the store then takes
+    /// in several times as many.
     pub fn new(now: Moment, entropy: u32) -> Self {
         Self(format!("gwreq-{}-{entropy:08x}", now.compact()))
     }

@@ -3,7 +3,10 @@
 //! The caller only waits: the worker does it, so a caller that leaves stops nothing half-way.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,12 +24,13 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress, SpecialKey},
-    delivery::{Decision, Policy, Prompt, Stage, decide, survey},
-    model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
+    api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress},
+    delivery::{Decision, Policy, Prompt, Stage, Timings, decide, survey},
+    model::{RequestId, RequestKind, Route},
     os::{clock, random},
-    store::{Admitted, Answer, NewRow},
-    tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, Stroke},
+    store::{Admitted, NewRow},
+    tmux::input::{Hand, HandError, Look},
+    tracker::{Pending, Reading},
 };
 
 /// How long a pane that moves may take to come to rest before it counts as not ready.
@@ -35,8 +39,8 @@ const REST: Duration = Duration::from_millis(300);
 /// How long the agent may take to be ready in a new conversation (contract section 4.3).
 const NEW_CHAT: Duration = Duration::from_secs(15);
 
-/// Programs take what follows an Escape at once for one key with it.
-const AFTER_ESCAPE: Duration = Duration::from_millis(150);
+/// How long a text that was typed at once may wait for its Enter: somebody waits for the answer.
+const HELD: Duration = Duration::from_secs(10);
 
 /// Work for the worker, with the caller that waits for it.
 #[derive(Debug)]
@@ -51,14 +55,19 @@ pub(super) struct DirectPrompt {
     policy: AdmissionPolicy,
     new_chat: bool,
     key: Option<Key>,
+    /// The life of the agent that it was meant for.
+    epoch: u64,
+    /// Kept to the end of the work, also when its caller left.
+    _alone: Option<Alone>,
 }
 
 #[derive(Debug)]
 pub(super) struct DirectKeys {
-    keys: Vec<KeyPress>,
-    sequence: String,
-    escaped: bool,
-    key: Option<Key>,
+    pub(super) keys: Vec<KeyPress>,
+    pub(super) sequence: String,
+    pub(super) escaped: bool,
+    pub(super) key: Option<Key>,
+    epoch: u64,
 }
 
 impl Queue {
@@ -73,28 +82,35 @@ impl Queue {
         new_chat: bool,
         key: Option<Key>,
     ) -> Result<ControlPromptSent, Refusal> {
-        if let Some(answer) = self.answered(key.as_ref()).await? {
-            return again(answer.answer);
-        }
-        let asked = async {
-            self.check_open()?;
-            let prompt =
-                Prompt::clean(&prompt).map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
-            let _taken = (policy == AdmissionPolicy::ReadyOnly).then(|| self.only_one()).transpose()?;
-            let direct = DirectPrompt { prompt, policy, new_chat, key };
-            self.ask(|answer| Job::Prompt(direct, answer)).await
+        let work = async {
+            let asked = async {
+                self.check_open()?;
+                let prompt =
+                    Prompt::clean(&prompt).map_err(|error| Refusal::new(422, "invalid_prompt", error.to_string()))?;
+                let alone = (policy == AdmissionPolicy::ReadyOnly).then(|| self.only_one()).transpose()?;
+                let epoch = self.inner.agent.borrow().epoch;
+                Ok(DirectPrompt { prompt, policy, new_chat, key: key.clone(), epoch, _alone: alone })
+            };
+            match asked.await {
+                Ok(direct) => self.ask(|answer| Job::Prompt(direct, answer)).await,
+                Err(refusal) => {
+                    self.note_refused_prompt(policy, &refusal).await;
+                    Err(refusal)
+                }
+            }
         };
-        let answer = asked.await;
-        match &answer {
-            Ok(_) => self.record("control_prompt_submitted", json!({ "admission_policy": policy })).await,
-            Err(refusal) => self.note_refused_prompt(policy, refusal).await,
-        }
-        answer
+        self.once(key.as_ref(), work).await
     }
 
-    /// Notes a direct prompt that was refused.
+    /// Notes a direct prompt that was refused before anybody looked at the pane.
     pub async fn note_refused_prompt(&self, policy: AdmissionPolicy, refusal: &Refusal) {
-        let data = json!({ "admission_policy": policy, "error_code": refusal.code, "detail": refusal.detail });
+        self.note_refused(policy, refusal, None).await;
+    }
+
+    async fn note_refused(&self, policy: AdmissionPolicy, refusal: &Refusal, tracked: Option<&Value>) {
+        let mut data = json!({ "admission_policy": policy, "error_code": refusal.code, "detail": refusal.detail,
+            "refused_at_utc": clock::now().iso_seconds() });
+        add(&mut data, tracked.unwrap_or(&tracked_as(None, false)));
         self.record("control_prompt_refused", data).await;
     }
 
@@ -109,20 +125,23 @@ impl Queue {
         escaped: bool,
         key: Option<Key>,
     ) -> Result<ControlInputSent, Refusal> {
-        if let Some(answer) = self.answered(key.as_ref()).await? {
-            return again(answer.answer);
-        }
-        self.check_open()?;
-        let direct = DirectKeys { keys, sequence, escaped, key };
-        self.ask(|answer| Job::Keys(direct, answer)).await
+        let work = async {
+            self.check_open()?;
+            let epoch = self.inner.agent.borrow().epoch;
+            let direct = DirectKeys { keys, sequence, escaped, key: key.clone(), epoch };
+            self.ask(|answer| Job::Keys(direct, answer)).await
+        };
+        self.once(key.as_ref(), work).await
     }
 
     /// A prompt that wants to disturb nobody is alone, or is refused: of two at once exactly one goes on.
-    fn only_one(&self) -> Result<Alone<'_>, Refusal> {
-        let activity = self.inner.activity.borrow().clone();
-        if activity.running.is_some() || activity.depth.waiting > 0 {
-            let detail = format!("{} requests wait or run before it", activity.depth.waiting.max(1));
-            return Err(Refusal::new(409, "not_ready", detail));
+    fn only_one(&self) -> Result<Alone, Refusal> {
+        if let Some(running) = self.inner.activity.borrow().running.as_ref() {
+            return Err(Refusal::new(409, "not_ready", format!("request {running} is being typed")));
+        }
+        let waiting = self.depth().waiting;
+        if waiting > 0 {
+            return Err(Refusal::new(409, "not_ready", format!("{waiting} requests wait before it")));
         }
         Alone::take(&self.inner.alone)
             .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
@@ -135,14 +154,14 @@ impl Queue {
         answered.await.map_err(|_dropped| stopping())?
     }
 
-    async fn record(&self, kind: &'static str, data: Value) {
+    pub(super) async fn record(&self, kind: &'static str, data: Value) {
         if let Err(error) = self.inner.store.record(None, kind, data, clock::now()).await {
             tracing::warn!(%error, kind, "an event could not be recorded");
         }
     }
 
     /// Puts direct work on record before anything is typed.
-    async fn register(
+    pub(super) async fn register(
         &self,
         kind: RequestKind,
         route: Route,
@@ -169,41 +188,49 @@ impl Queue {
             Admitted::KeyReused | Admitted::Full { .. } => Err(key_reused()),
         }
     }
-
-    /// Keeps the answer for the same key.
-    async fn answer<T: serde::Serialize>(&self, id: &RequestId, answer: &T) {
-        let body = serde_json::to_string(answer).unwrap_or_default();
-        if let Err(error) = self.inner.store.settle_answer(id, 200, body).await {
-            tracing::warn!(%error, request_id = %id, "an answer could not be kept for its key");
-        }
-    }
 }
 
 /// Held while a prompt that wants to be alone is on its way.
-struct Alone<'a>(&'a AtomicBool);
+#[derive(Debug)]
+struct Alone(Arc<AtomicBool>);
 
-impl<'a> Alone<'a> {
-    fn take(flag: &'a AtomicBool) -> Option<Self> {
-        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(flag))
+impl Alone {
+    fn take(flag: &Arc<AtomicBool>) -> Option<Self> {
+        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(flag.clone()))
     }
 }
 
-impl Drop for Alone<'_> {
+impl Drop for Alone {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
 }
 
-/// The answer that the first request with a key got.
-fn again<T: serde::de::DeserializeOwned>(answer: Answer) -> Result<T, Refusal> {
-    match answer {
-        Answer::Given { body, .. } => serde_json::from_str(&body).map_err(|_other| key_reused()),
-        Answer::Queued { .. } => Err(key_reused()),
-        Answer::Pending => {
-            let detail =
-                "the first request with this key is still being done, or a crash ended it; `GET /v1/requests` shows it";
-            Err(Refusal::new(409, "in_progress", detail))
-        }
+/// What was seen of the agent, in the words of the contract's events (section 1.8); null where nobody looked.
+fn tracked_as(reading: Option<&Reading>, stable: bool) -> Value {
+    let Some(reading) = reading else {
+        return json!({ "tracked_turn_phase": null, "tracked_accepting_input": null, "tracked_editing_input": null,
+            "tracked_ready_posture": null, "tracked_pending_input": null, "tracked_stable": null });
+    };
+    let reason = reading.against.as_ref().map(|why| why.reason);
+    let (phase, accepting, posture) = match reason {
+        None => ("ready", "yes", "yes"),
+        Some("busy") => ("active", "unknown", "no"),
+        Some("draft") => ("ready", "yes", "no"),
+        Some(_) => ("unknown", "no", "no"),
+    };
+    let pending = match reading.pending {
+        Pending::Yes => "yes",
+        Pending::No => "no",
+        Pending::Unknown => "unknown",
+    };
+    json!({ "tracked_turn_phase": phase, "tracked_accepting_input": accepting, "tracked_editing_input": pending,
+        "tracked_ready_posture": posture, "tracked_pending_input": pending, "tracked_stable": stable })
+}
+
+fn add(data: &mut Value, more: &Value) {
+    if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
+        data.extend(more.clone());
     }
 }
 
@@ -225,22 +252,28 @@ fn not_now(policy: Policy, reason: &str, detail: String) -> Refusal {
     }
 }
 
-fn failed(error: &HandError) -> Refusal {
+pub(super) fn failed(error: &HandError) -> Refusal {
     Refusal::new(422, "dispatch_failed", format!("tmux_unreachable: {error}"))
 }
 
 impl Worker {
     /// Does one piece of direct work and answers its caller.
     pub(super) async fn direct(&mut self, job: Job) {
-        // A caller that left in the meantime is answered into nothing; what was typed is on record.
+        let epoch = self.queue.agent().epoch;
+        let other = || Refusal::new(409, "not_ready", "the agent was replaced since the request came in");
         match job {
+            // Nobody waits any more, and nothing was typed yet.
+            Job::Prompt(_, answer) if answer.is_closed() => {}
+            Job::Keys(_, answer) if answer.is_closed() => {}
+            // A caller that leaves from here on is answered into nothing; what was typed is on record.
             Job::Prompt(prompt, answer) => {
-                let done = self.direct_prompt(prompt).await;
+                let done = if prompt.epoch == epoch { self.direct_prompt(&prompt).await } else { Err(other()) };
                 self.notice(done.as_ref().err());
+                drop(prompt);
                 drop(answer.send(done));
             }
             Job::Keys(keys, answer) => {
-                let done = self.direct_keys(keys).await;
+                let done = if keys.epoch == epoch { self.direct_keys(&keys).await } else { Err(other()) };
                 self.notice(done.as_ref().err());
                 drop(answer.send(done));
             }
@@ -254,28 +287,65 @@ impl Worker {
         }
     }
 
-    async fn direct_prompt(&mut self, direct: DirectPrompt) -> Result<ControlPromptSent, Refusal> {
+    async fn direct_prompt(&mut self, direct: &DirectPrompt) -> Result<ControlPromptSent, Refusal> {
         let (hand, agent) = (self.queue.hand(), self.queue.agent());
         let policy = policy_of(direct.policy);
-        let mut look = self.rest(&hand, &direct.prompt, policy, REST).await?;
+        let look = match self.rest(&hand, &direct.prompt, policy, REST).await {
+            Ok(look) => look,
+            Err(refusal) => {
+                let tracked = self.tracked(&hand).await;
+                self.queue.note_refused(direct.policy, &refusal, Some(&tracked)).await;
+                return Err(refusal);
+            }
+        };
+        let tracked = tracked_as(Some(&survey(&look, &self.queue.inner.place.tool).1), true);
         let payload = json!({ "prompt": direct.prompt.text(), "admission_policy": direct.policy,
             "chat_session": direct.new_chat.then(|| json!({ "mode": "new" })) });
-        let id =
-            self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, direct.key.as_ref()).await?;
-        if direct.new_chat {
-            look = self.new_chat(&hand, &id, &agent, look, &direct.prompt).await?;
+        let registered =
+            self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, direct.key.as_ref());
+        let id = registered.await?;
+        let answer = self.type_directly(&hand, &agent, &id, direct, look).await;
+        match &answer {
+            Ok(_) => {
+                let mut data = json!({ "admission_policy": direct.policy, "request": id.as_str(),
+                    "submitted_at_utc": clock::now().iso_seconds() });
+                add(&mut data, &tracked);
+                self.queue.record("control_prompt_submitted", data).await;
+            }
+            Err(refusal) => self.queue.note_refused(direct.policy, refusal, Some(&tracked)).await,
         }
-        let text = Text { id: id.clone(), kind: RequestKind::SubmitPrompt, prompt: direct.prompt, pid: pid_of(&agent) };
-        let (code, detail) = match self.queue.deliver(&hand, &text, Stage::Fresh(Box::new(look))).await {
+        self.queue.keep_answer(&id, &answer).await;
+        answer
+    }
+
+    async fn tracked(&self, hand: &Hand) -> Value {
+        match hand.look().await {
+            Ok(look) => tracked_as(Some(&survey(&look, &self.queue.inner.place.tool).1), false),
+            Err(_) => tracked_as(None, false),
+        }
+    }
+
+    async fn type_directly(
+        &mut self,
+        hand: &Hand,
+        agent: &AgentNow,
+        id: &RequestId,
+        direct: &DirectPrompt,
+        mut look: Look,
+    ) -> Result<ControlPromptSent, Refusal> {
+        if direct.new_chat {
+            look = self.new_chat(hand, id, agent, look, &direct.prompt).await?;
+        }
+        let (kind, pid, prompt) = (RequestKind::SubmitPrompt, pid_of(agent), direct.prompt.clone());
+        let text = Text { id: id.clone(), kind, prompt, pid };
+        let (code, detail) = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(turn)) => {
-                self.follow_next(turn);
-                let sent = ControlPromptSent::new(direct.policy, format!("the prompt was submitted as request {id}"));
-                self.queue.answer(&id, &sent).await;
-                return Ok(sent);
+                self.follow_next(turn).await;
+                return Ok(ControlPromptSent::new(direct.policy, format!("the prompt was submitted as request {id}")));
             }
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
-                self.queue.refuse(&id, reason, &detail).await?;
-                return Err(not_now(policy, reason, detail));
+                self.queue.refuse(id, reason, &detail).await?;
+                return Err(not_now(policy_of(direct.policy), reason, detail));
             }
             Ok(Done::Withdrawn) => ("withdrawn", "the request was taken back".to_owned()),
             Ok(Done::Unproven(detail)) => ("unconfirmed", format!("request {id}: {detail}")),
@@ -320,7 +390,7 @@ impl Worker {
         let payload = json!({ "prompt": command, "for": id.as_str() });
         let reset = self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, None).await?;
         let text = Text { id: reset, kind: RequestKind::SubmitPrompt, prompt, pid: pid_of(agent) };
-        let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look))).await {
+        let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(_)) => None,
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(&text.id, reason, &detail).await?;
@@ -347,97 +417,13 @@ impl Worker {
             }
         }
     }
-
-    async fn direct_keys(&mut self, direct: DirectKeys) -> Result<ControlInputSent, Refusal> {
-        let (hand, agent) = (self.queue.hand(), self.queue.agent());
-        let look = hand.look().await.map_err(|error| failed(&error))?;
-        let (_, reading) = survey(&look, &self.queue.inner.place.tool);
-        // Keys may answer a dialog or wake a program, so readiness does not count; that they arrive does.
-        if let Some(why) = reading.against.filter(|why| why.hard && why.reason != "dialog") {
-            return Err(Refusal::new(422, "dispatch_failed", format!("{}: {}", why.reason, why.detail)));
-        }
-        let payload = json!({ "sequence": direct.sequence, "escape_special_keys": direct.escaped });
-        let id = self.queue.register(RequestKind::SendKeys, Route::SendKeys, &payload, direct.key.as_ref()).await?;
-        let _slot = match self.queue.slot() {
-            Ok(slot) => slot,
-            Err((reason, detail)) => {
-                self.queue.refuse(&id, reason, &detail).await?;
-                return Err(Refusal::new(409, "not_ready", detail).again_in(1));
-            }
-        };
-        let store = &self.queue.inner.store;
-        store.begin(&id, clock::now(), vec![Note::new(Receipt::Typing)]).await?;
-        let typed = self.type_keys(&hand, &id, pid_of(&agent), &direct.keys).await;
-        let now = clock::now();
-        let (state, error, note) = match &typed {
-            Ok(()) => (RequestState::Completed, None, Note::new(Receipt::Submitted)),
-            Err((receipt, reason, detail)) => {
-                let note = Note::new(*receipt).because(reason, detail.clone());
-                (RequestState::Failed, Some(format!("{receipt} ({reason}): {detail}")), note)
-            }
-        };
-        store.finish(&id, state, error, None, vec![note], now).await?;
-        let preview: String = direct.sequence.chars().take(120).collect();
-        let data = json!({ "escape_special_keys": direct.escaped, "sequence_preview": preview,
-            "submitted_at_utc": now.iso_seconds() });
-        match typed {
-            Ok(()) => {
-                self.queue.record("control_input", data).await;
-                let sent = ControlInputSent::new(format!("the keys were typed as request {id}"));
-                self.queue.answer(&id, &sent).await;
-                Ok(sent)
-            }
-            Err((_, reason, detail)) => Err(Refusal::new(422, "dispatch_failed", format!("{reason}: {detail}"))),
-        }
-    }
-
-    /// Types a sequence: one message for all of it, cut only behind an Escape.
-    async fn type_keys(
-        &self,
-        hand: &Hand,
-        id: &RequestId,
-        pid: u32,
-        keys: &[KeyPress],
-    ) -> Result<(), (Receipt, &'static str, String)> {
-        let unreachable = |error: HandError| match error {
-            HandError::NoAnswer(why) => (Receipt::Indeterminate, "unconfirmed", why),
-            HandError::Gone(why) => (Receipt::Indeterminate, "server_lost", why),
-            HandError::Failed(why) => (Receipt::Refused, "tmux_unreachable", why),
-        };
-        hand.take().await.map_err(unreachable)?;
-        let parts = keys.split_inclusive(|key| *key == KeyPress::Special(SpecialKey::Escape));
-        for (number, part) in parts.enumerate() {
-            if number > 0 {
-                sleep(AFTER_ESCAPE).await;
-            }
-            let name = format!("{id}-{number}");
-            let mut strokes = Vec::with_capacity(part.len());
-            for (place, key) in part.iter().enumerate() {
-                strokes.push(match key {
-                    KeyPress::Special(key) => Stroke::Key(key.name()),
-                    KeyPress::Literal(text) => {
-                        let bytes = text.as_bytes().to_vec();
-                        let buffer = hand.load(&format!("{name}-{place}"), bytes).await.map_err(unreachable)?;
-                        Stroke::Paste { buffer, bracketed: false }
-                    }
-                });
-            }
-            let guard = Guard { pid, ..Guard::default() };
-            let acted = hand.act(&guard, &strokes, &Mark::Typed(name)).await.map_err(unreachable)?;
-            if let Acted::Held(_) = acted {
-                for stroke in &strokes {
-                    if let Stroke::Paste { buffer, .. } = stroke {
-                        hand.unload(buffer).await;
-                    }
-                }
-                let receipt = if number == 0 { Receipt::Refused } else { Receipt::Indeterminate };
-                return Err((receipt, "target_changed", "the pane stopped taking keys in the last moment".to_owned()));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn pid_of(agent: &AgentNow) -> u32 {
+/// Somebody waits for the answer.
+fn at_once() -> Timings {
+    Timings { held: Some(HELD), ..Timings::default() }
+}
+
+pub(super) fn pid_of(agent: &AgentNow) -> u32 {
     agent.process.as_ref().map_or(0, |process| process.process.pid)
 }

@@ -30,11 +30,11 @@ impl Queue {
             );
             return Err(Refusal::new(409, "blocked_reconciliation", detail));
         }
-        if activity.depth.of_earlier_epochs > 0 {
+        let earlier = self.depth().of_earlier_epochs;
+        if earlier > 0 {
             let detail = format!(
-                "{} requests wait that were accepted for an earlier process of the agent; \
-                 `agents gateway reconcile --keep` or `--drop` decides about them",
-                activity.depth.of_earlier_epochs
+                "{earlier} requests wait that were accepted for an earlier process of the agent; \
+                 `agents gateway reconcile --keep` or `--drop` decides about them"
             );
             return Err(Refusal::new(409, "blocked_reconciliation", detail));
         }
@@ -69,7 +69,6 @@ impl Queue {
         let (id, kind) = (row.id.clone(), row.kind);
         match self.inner.store.accept(row, LONGEST_QUEUE).await? {
             Admitted::New { waiting, .. } => {
-                self.tell(|activity| activity.depth.waiting = waiting);
                 let waiting_for_it = if kind == RequestKind::Interrupt { &self.inner.urgent } else { &self.inner.work };
                 waiting_for_it.notify_one();
                 Ok(RequestAccepted {
@@ -136,7 +135,7 @@ impl Queue {
                     format!("request {id} is {state}; only a request that is still accepted can be taken back");
                 return Err(Refusal::new(409, "not_waiting", detail));
             }
-            CancelOutcome::Cancelled => self.recount().await,
+            CancelOutcome::Cancelled => {}
         }
         Ok(self.show(id).await?.map(|detail| detail.request))
     }
@@ -146,10 +145,7 @@ impl Queue {
     /// # Errors
     /// 409 when there is nothing to decide.
     pub async fn reconcile(&self, action: ReconcileAction) -> Result<Reconciled, Refusal> {
-        let (set_aside, earlier) = {
-            let activity = self.inner.activity.borrow();
-            (activity.set_aside.clone(), activity.depth.of_earlier_epochs)
-        };
+        let (set_aside, earlier) = (self.inner.activity.borrow().set_aside.clone(), self.depth().of_earlier_epochs);
         if set_aside.is_none() && earlier == 0 {
             return Err(Refusal::new(409, "nothing_to_reconcile", "no request waits for a decision"));
         }
@@ -167,7 +163,6 @@ impl Queue {
         let data = json!({ "action": action, "kept": done.kept, "dropped": done.dropped, "epoch": epoch });
         self.inner.store.record(None, "reconciled", data, clock::now()).await?;
         tracing::info!(kept = done.kept, dropped = done.dropped, epoch, "waiting requests were reconciled");
-        self.recount().await;
         self.inner.work.notify_one();
         self.inner.urgent.notify_one();
         Ok(Reconciled { action, kept: done.kept, dropped: done.dropped, epoch })

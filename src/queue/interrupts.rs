@@ -1,7 +1,9 @@
 //! Interrupts: out of band. They wait for no running request and for no turn.
 
+use std::time::Duration;
+
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use super::{
     Queue,
@@ -10,13 +12,27 @@ use super::{
 };
 use crate::{
     delivery::interrupt,
-    model::{Note, Receipt, RequestId, RequestState},
+    model::{Note, Receipt, RequestId, RequestKind, RequestState},
     os::{clock, terminal},
     tmux::input::{Acted, HandError},
 };
 
 /// Rows among which an interrupt is looked for.
 const AT_ONCE: usize = 512;
+
+/// Before another try, when the store took nothing.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// There may be another one.
+    Again,
+    /// After a pause.
+    Later,
+    /// Nothing.
+    Done,
+}
 
 /// The task that interrupts.
 #[derive(Debug)]
@@ -34,8 +50,21 @@ impl Interrupts {
         // One may have waited since before this gateway.
         let mut agent = self.queue.inner.agent.clone();
         loop {
-            while self.round().await {}
+            let again = loop {
+                match self.round().await {
+                    Round::Again => {}
+                    Round::Done => break None,
+                    Round::Later => break Some(AGAIN),
+                }
+            };
+            let pause = async {
+                match again {
+                    Some(pause) => sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = pause => {}
                 () = self.queue.inner.urgent.notified() => {}
                 _ = agent.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -43,38 +72,43 @@ impl Interrupts {
         }
     }
 
-    /// Takes the first interrupt that waits; was there one?
-    async fn round(&self) -> bool {
+    /// Takes the first interrupt that waits.
+    async fn round(&self) -> Round {
         let agent = self.queue.agent();
-        let Some(process) = agent.process else { return false };
+        let Some(process) = agent.process else { return Round::Done };
         let rows = match self.queue.inner.store.waiting(AT_ONCE).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be read");
-                return false;
+                return Round::Later;
             }
         };
         let all: Vec<_> = rows.iter().map(waiting).collect();
         let at = all.iter().position(|row| row.action == Some(Action::Interrupt) && row.epoch == agent.epoch);
-        let Some(at) = at else { return false };
+        let Some(at) = at else { return Round::Done };
+        if rows[at].expires_at.is_some_and(|at| at <= clock::now()) {
+            // The worker ends what is too old.
+            self.queue.inner.work.notify_one();
+            return Round::Later;
+        }
         let left = coalesce(run_around(&all, at));
         if !left.superseded.is_empty() && !self.queue.coalesce(left).await {
-            return false;
+            return Round::Later;
         }
         self.press(&all[at].id, process.process.pid).await
     }
 
-    /// Presses the key, once, and records what came of it; `false` if that cannot be recorded.
-    async fn press(&self, id: &RequestId, pid: u32) -> bool {
+    /// Presses the key, once, and records what came of it.
+    async fn press(&self, id: &RequestId, pid: u32) -> Round {
         let (store, hand) = (&self.queue.inner.store, self.queue.hand());
         let intent = Note::new(Receipt::Typing).seen(json!({ "pane": hand.pane().to_string(), "pane_pid": pid }));
         match store.begin(id, clock::now(), vec![intent]).await {
             Ok(true) => {}
             // Taken back meanwhile.
-            Ok(false) => return true,
+            Ok(false) => return Round::Again,
             Err(error) => {
                 tracing::error!(%error, "an interrupt could not be recorded, so it was not sent");
-                return false;
+                return Round::Later;
             }
         }
         let modes = match hand.look().await {
@@ -90,7 +124,8 @@ impl Interrupts {
         };
         let (state, error, result, note) = match pressed {
             Ok((key, Acted::Done)) => {
-                let note = Note::new(Receipt::Submitted).seen(json!({ "proof": "key_pressed", "key": key }));
+                let note = Note::new(Receipt::Submitted).seen(json!({ "proof": "key_pressed", "key": key,
+                    "request_kind": RequestKind::Interrupt }));
                 (RequestState::Completed, None, Some(result), note)
             }
             Ok((_, Acted::Held(now))) => {
@@ -102,8 +137,14 @@ impl Interrupts {
             Err(HandError::Failed(why)) => failed(Receipt::Refused, "tmux_unreachable", why),
         };
         let recorded = store.finish(id, state, error, result, vec![note], now).await;
-        self.queue.recount().await;
         self.queue.inner.work.notify_one();
-        recorded.inspect_err(|error| tracing::error!(%error, "the end of an interrupt could not be recorded")).is_ok()
+        match recorded {
+            Ok(_known) => Round::Again,
+            Err(error) => {
+                // It stays on its way until the worker, or the next gateway, asks what became of it.
+                tracing::error!(%error, "the end of an interrupt could not be recorded");
+                Round::Later
+            }
+        }
     }
 }

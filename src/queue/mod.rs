@@ -10,6 +10,8 @@ pub mod coalesce;
 mod direct;
 mod door;
 mod interrupts;
+mod keyed;
+mod keys;
 mod recover;
 mod refusal;
 mod run;
@@ -32,7 +34,7 @@ pub use worker::Worker;
 use crate::{
     delivery::Keys,
     model::{PaneId, RequestId, RequestKind},
-    store::{AgentProcess, Depth, Store},
+    store::{AgentProcess, Depth, Store, Waiting},
     tmux::{Server, control::Control, input::Hand},
 };
 
@@ -92,8 +94,6 @@ pub struct Place {
 pub struct Activity {
     /// What is being typed.
     pub running: Option<RequestId>,
-    /// Rows that wait.
-    pub depth: Depth,
     /// A damaged queue file was put aside under this name, and nobody decided yet.
     pub set_aside: Option<String>,
     /// The store takes nothing more; the sentence says why.
@@ -119,7 +119,9 @@ struct Inner {
     urgent: Notify,
     jobs: mpsc::Sender<direct::Job>,
     /// A direct prompt that wants to be alone is on its way.
-    alone: AtomicBool,
+    alone: Arc<AtomicBool>,
+    /// Repetitions of one piece of direct work wait for the first.
+    turns: keyed::Turns,
 }
 
 impl Queue {
@@ -140,7 +142,8 @@ impl Queue {
             work: Notify::new(),
             urgent: Notify::new(),
             jobs,
-            alone: AtomicBool::new(false),
+            alone: Arc::default(),
+            turns: keyed::Turns::default(),
         };
         let queue = Self { inner: Arc::new(inner) };
         (queue.clone(), Worker::new(queue.clone(), inbox), Interrupts::new(queue))
@@ -151,13 +154,14 @@ impl Queue {
         self.inner.activity.subscribe()
     }
 
-    /// Counts again and tells of it. After every change of a row, and when the agent changed.
-    pub async fn recount(&self) {
-        let epoch = self.inner.agent.borrow().epoch;
-        match self.inner.store.depth(epoch).await {
-            Ok(depth) => self.tell(|activity| activity.depth = depth),
-            Err(error) => tracing::warn!(%error, "the queue could not be counted"),
-        }
+    /// Rows that wait, as of the last commit.
+    pub fn depth(&self) -> Depth {
+        self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
+    }
+
+    /// Changes with every change of what waits.
+    pub fn waiting(&self) -> watch::Receiver<Waiting> {
+        self.inner.store.waiting_now()
     }
 
     /// The store is of no use any more.

@@ -11,10 +11,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    delivery::{JournalClosed, Prompt, Stage, Turn},
+    delivery::{Footing, JournalClosed, Prompt, Stage, Timings, Turn, back},
     model::{Note, Receipt, RequestKind, RequestState, Route},
     os::{clock, lock::Lock},
-    store::QueuedRow,
+    store::{JournalRow, QueuedRow},
     tmux::input::{BUFFER_PREFIX, Hand, HandError, PaneNow},
 };
 
@@ -46,7 +46,6 @@ impl Worker {
         for row in store.waiting_direct().await.map_err(|error| closed(&error))? {
             self.queue.refuse(&row.id, "gateway_ended", "the gateway ended before it was typed").await?;
         }
-        self.queue.recount().await;
         Ok(())
     }
 
@@ -87,12 +86,23 @@ impl Worker {
         };
         hand.unload(&format!("{BUFFER_PREFIX}{}", row.id)).await;
         let id = row.id.as_str();
-        let entered = now.entered == id || now.entered == format!("{id}.2");
-        let typed = now.typed == id || now.typed.starts_with(&format!("{id}-"));
+        let Some(footing) = self.footing(row).await? else {
+            let detail = "what the pane looked like before it was typed is not on record";
+            return self.uncertain(row, "unconfirmed", detail).await;
+        };
+        // Since the intent: an earlier text of the same request may have been taken back from before a person's.
+        let taken_back = now.last_typed(&back(id));
+        let typed = now.was_typed(id) && !footing.is_untouched(&now) && !taken_back;
+        let (typed, entered) = (typed, now.was_entered(id) || now.was_entered(&format!("{id}.2")));
         tracing::info!(request_id = id, typed, entered, "nobody types a request that was on its way");
         match (row.kind, typed, entered) {
             (RequestKind::Interrupt | RequestKind::SendKeys, _, _) => {
                 let detail = "the gateway ended while the keys were on their way; they are not pressed again";
+                self.uncertain(row, "unconfirmed", detail).await
+            }
+            // Somebody typed since, and the pane remembers only so many: that ours was never typed is not proven.
+            (_, false, _) if !footing.is_untouched(&now) && !taken_back => {
+                let detail = "other texts were typed since it was taken up, and the pane does not remember this one";
                 self.uncertain(row, "unconfirmed", detail).await
             }
             (_, false, _) if row.route == Route::Queue => {
@@ -105,11 +115,31 @@ impl Worker {
                 let detail = "the gateway ended before it was typed";
                 self.queue.refuse(&row.id, "gateway_ended", detail).await.map(|()| true)
             }
+            // Another text followed it, so the composer cannot speak for this one any more.
+            (_, true, entered) if !now.last_typed(id) => {
+                let detail = if entered {
+                    "Enter was pressed behind it, and another text was typed before anybody looked"
+                } else {
+                    "another text was typed behind it before Enter was pressed"
+                };
+                self.uncertain(row, "not_ours", detail).await
+            }
             (_, true, entered) => {
-                let stage = if entered { Stage::Entered } else { Stage::Typed };
+                let stage = if entered { Stage::Entered(footing) } else { Stage::Typed(footing) };
                 self.go_on(&slot, &hand, row, pid, stage).await
             }
         }
+    }
+
+    /// What went on record with the intent to type.
+    async fn footing(&self, row: &QueuedRow) -> Result<Option<Footing>, JournalClosed> {
+        if row.kind == RequestKind::Interrupt || row.kind == RequestKind::SendKeys {
+            return Ok(Some(Footing::default()));
+        }
+        let shown = self.queue.inner.store.show(&row.id).await.map_err(|error| closed(&error))?;
+        let notes = shown.iter().flat_map(|(_, journal)| journal.iter().rev().filter_map(JournalRow::note));
+        let intent = notes.filter(|note| note.receipt == Receipt::Typing).find_map(|note| note.evidence);
+        Ok(intent.and_then(|mut seen| serde_json::from_value(seen["footing"].take()).ok()))
     }
 
     /// Takes a delivery up again where the marks say that it was.
@@ -126,9 +156,9 @@ impl Worker {
             return self.uncertain(row, "unconfirmed", "its text cannot be read any more").await;
         };
         let text = Text { id: row.id.clone(), kind: row.kind, prompt, pid };
-        match self.queue.deliver_in(slot, hand, &text, stage).await? {
+        match self.queue.deliver_in(slot, hand, &text, stage, Timings::default()).await? {
             // Where the reply began was known to the last gateway alone.
-            Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }),
+            Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }).await,
             Done::Withdrawn | Done::Unproven(_) | Done::PutBack(..) => {}
             Done::Waits(reason, detail) => {
                 tracing::warn!(reason, detail, request_id = %row.id, "waiting before anything is decided");
@@ -142,7 +172,9 @@ impl Worker {
     /// refused.
     async fn marks(&self, hand: &Hand) -> Result<PaneNow, HandError> {
         hand.take().await?;
-        hand.look().await.map(|look| look.now)
+        let look = hand.look().await?;
+        hand.sweep(clock::now().epoch_millis() / 1000).await;
+        Ok(look.now)
     }
 
     /// Ends a request of which nobody can say what became of it.

@@ -1,5 +1,7 @@
 //! Refusals on their way to HTTP, and how failures of the store become one.
 
+use std::borrow::Cow;
+
 use crate::{delivery::JournalClosed, store::StoreError};
 
 /// Nothing was accepted, or what was asked cannot be done.
@@ -9,7 +11,7 @@ pub struct Refusal {
     /// HTTP status.
     pub status: u16,
     /// A stable word.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// One sentence for a person.
     pub detail: String,
     /// In how many seconds another try makes sense.
@@ -19,7 +21,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that time alone does not mend.
     pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None }
+        Self { status, code: Cow::Borrowed(code), detail: detail.into(), retry_after: None }
     }
 
     /// Another try makes sense after so many seconds.

@@ -70,9 +70,15 @@ impl Queue {
     ///
     /// # Errors
     /// [`JournalClosed`] when the store takes nothing more.
-    pub(super) async fn deliver(&self, hand: &Hand, text: &Text, stage: Stage) -> Result<Done, JournalClosed> {
+    pub(super) async fn deliver(
+        &self,
+        hand: &Hand,
+        text: &Text,
+        stage: Stage,
+        timings: Timings,
+    ) -> Result<Done, JournalClosed> {
         match self.slot() {
-            Ok(slot) => self.deliver_in(&slot, hand, text, stage).await,
+            Ok(slot) => self.deliver_in(&slot, hand, text, stage, timings).await,
             Err((reason, detail)) => Ok(Done::Waits(reason, detail)),
         }
     }
@@ -81,7 +87,7 @@ impl Queue {
     pub(super) fn slot(&self) -> Result<Lock, (&'static str, String)> {
         match Lock::try_take(&self.inner.place.lock) {
             Ok(Some(lock)) => Ok(lock),
-            Ok(None) => Err(("other_hand", "another program of this kind types into the pane".to_owned())),
+            Ok(None) => Err(("other_hand", "`agents prompt` or `agents interrupt` types into the pane".to_owned())),
             Err(error) => Err(("lock_failed", error.to_string())),
         }
     }
@@ -93,6 +99,7 @@ impl Queue {
         hand: &Hand,
         text: &Text,
         stage: Stage,
+        timings: Timings,
     ) -> Result<Done, JournalClosed> {
         if let Err(error) = hand.take().await {
             return Ok(Done::Waits("tmux_unreachable", error.to_string()));
@@ -101,13 +108,12 @@ impl Queue {
         let tool = self.inner.place.tool.as_str();
         let delivery = Delivery { id: text.id.as_str(), prompt: &text.prompt, pid: text.pid, stage, tool };
         let record = Record { queue: self, id: &text.id };
-        let outcome = deliver(hand, &self.inner.keys, &delivery, &record, Timings::default()).await;
+        let outcome = deliver(hand, &self.inner.keys, &delivery, &record, timings).await;
         let done = match outcome {
             Ok(outcome) => self.settle(text, outcome).await,
             Err(closed) => Err(closed),
         };
         self.tell(|activity| activity.running = None);
-        self.recount().await;
         done
     }
 
@@ -120,12 +126,17 @@ impl Queue {
                 let note = Note::new(Receipt::Submitted).seen(seen);
                 let recorded =
                     store.finish(id, RequestState::Completed, None, Some(result(text.kind)), vec![note], now).await;
-                let turn = Turn { id: id.clone(), start: Some(Start::at(&before)), pid: text.pid, started: false };
+                let turn =
+                    Turn { id: id.clone(), start: before.as_deref().map(Start::at), pid: text.pid, started: false };
                 (recorded, Done::Submitted(turn))
             }
             Outcome::Held(reason, detail) => {
                 let note = Note::new(Receipt::Deferred).because(reason, detail.clone());
-                (store.put_back(id, note, now).await, Done::PutBack(reason, detail))
+                let put = store.put_back(id, note, now).await;
+                // What was never begun has not been told either.
+                let done =
+                    if matches!(put, Ok(false)) { Done::Waits(reason, detail) } else { Done::PutBack(reason, detail) };
+                (put, done)
             }
             Outcome::Withdrawn => (Ok(true), Done::Withdrawn),
             Outcome::Unproven(reason, detail, seen) => {
@@ -149,7 +160,6 @@ impl Queue {
         let error = format!("refused ({reason}): {detail}");
         let recorded =
             self.inner.store.finish(id, RequestState::Failed, Some(error), None, vec![note], clock::now()).await;
-        self.recount().await;
         recorded.map(drop).map_err(|error| closed(&error))
     }
 

@@ -18,7 +18,7 @@ use super::{
     run::{Done, Text},
 };
 use crate::{
-    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Turn, decide, survey},
+    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Timings, Turn, decide, glance},
     model::{Note, Receipt, RequestId, RequestKind},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
@@ -34,6 +34,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_m
 
 /// How long a store that took nothing is left alone: a full disk is somebody's to empty.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at a program that works and paints.
+const WORKING: Duration = Duration::from_millis(60);
 
 /// How long a delivery may go on after the gateway was asked to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -142,7 +145,7 @@ impl Worker {
             return Ok(Next::Idle);
         }
         let agent = self.queue.agent();
-        let until_expiry = pause_until_expiry(&rows);
+        let until_expiry = self.until_expiry(&rows).await;
         let Some(process) = &agent.process else {
             self.abandoned(&rows).await;
             return Ok(until_expiry);
@@ -163,10 +166,11 @@ impl Worker {
             // The watch of the session has not seen it yet; it will tell.
             return Ok(Next::Later(PAUSES.1));
         }
-        let (around, reading) = survey(&look, &self.queue.inner.place.tool);
+        let (around, reading) = glance(&look, &self.queue.inner.place.tool);
         let quiet = self.quiet.observe(&look, self.age());
         if quiet.is_zero() {
-            self.pause = PAUSES.0;
+            // A prompt that came back is taken at once; a spinner is not followed step by step.
+            self.pause = if reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
         }
         self.follow(&hand, &look, &reading, quiet).await;
         match head {
@@ -218,9 +222,9 @@ impl Worker {
 
     /// Types, and follows what was typed.
     pub(super) async fn deliver(&mut self, hand: &Hand, text: &Text, stage: Stage) -> Result<Next, JournalClosed> {
-        match self.queue.deliver(hand, text, stage).await? {
+        match self.queue.deliver(hand, text, stage, Timings::default()).await? {
             Done::Submitted(turn) => {
-                self.follow_next(turn);
+                self.follow_next(turn).await;
                 Ok(Next::Again)
             }
             Done::Waits(reason, detail) => {
@@ -235,8 +239,11 @@ impl Worker {
         }
     }
 
-    /// The turn to follow from now on.
-    pub(super) fn follow_next(&mut self, turn: Turn) {
+    /// The turn to follow from now on. One that is still open ends here: its end cannot be told from the new one's.
+    pub(super) async fn follow_next(&mut self, turn: Turn) {
+        if let Some(open) = self.turn.take() {
+            self.queue.remember(&open.id, vec![open.superseded(&turn)]).await;
+        }
         self.turn = Some(turn);
         self.quiet.reset();
         self.pause = PAUSES.0;
@@ -315,10 +322,26 @@ impl Worker {
         Next::Later(pause)
     }
 
+    /// Nothing to do until something happens, or until the first row is too old, wherever it stands.
+    async fn until_expiry(&self, rows: &[QueuedRow]) -> Next {
+        if rows.is_empty() {
+            return Next::Idle;
+        }
+        match self.queue.inner.store.next_expiry().await {
+            Ok(Some(at)) => {
+                let left = (at.epoch_millis() - clock::now().epoch_millis()).max(1);
+                Next::Later(Duration::from_millis(u64::try_from(left).unwrap_or(1)))
+            }
+            Ok(None) => Next::Idle,
+            Err(_) => Next::Later(PAUSES.1),
+        }
+    }
+
     /// Ends what is too old; was there anything?
     async fn expired(&self, rows: &[QueuedRow]) -> bool {
         let now = clock::now();
-        if !rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now)) {
+        let first = rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now));
+        if !first && rows.len() < AT_ONCE {
             return false;
         }
         match self.queue.inner.store.expire_due(now).await {
@@ -326,7 +349,6 @@ impl Worker {
                 for id in &expired {
                     tracing::warn!(request_id = %id, "a request waited longer than its sender wanted; it is not typed");
                 }
-                self.queue.recount().await;
                 !expired.is_empty()
             }
             Err(error) => {
@@ -359,7 +381,6 @@ impl Queue {
                 .collect(),
         };
         let done = self.inner.store.coalesce(plan, clock::now()).await;
-        self.recount().await;
         done.inspect_err(|error| tracing::warn!(%error, "control intents could not be coalesced")).is_ok()
     }
 }
@@ -385,11 +406,4 @@ fn prompt_of(row: &QueuedRow) -> Result<Prompt, (&'static str, String)> {
     }
     let text = payload["prompt"].as_str().unwrap_or_default();
     Prompt::clean(text).map_err(|error| ("bad_prompt", error.to_string()))
-}
-
-/// Nothing to do until something happens, or until the first row is too old.
-fn pause_until_expiry(rows: &[QueuedRow]) -> Next {
-    let now = clock::now().epoch_millis();
-    let first = rows.iter().filter_map(|row| row.expires_at).map(|at| at.epoch_millis() - now).min();
-    first.map_or(Next::Idle, |left| Next::Later(Duration::from_millis(u64::try_from(left.max(1)).unwrap_or(1))))
 }

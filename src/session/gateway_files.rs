@@ -166,7 +166,7 @@ pub fn restore_offline(root: &SessionRoot, ended: bool) -> Result<StatusDocument
 /// # Errors
 /// [`FileError`].
 pub fn remove_live_records(root: &SessionRoot) -> Result<(), FileError> {
-    for path in [root.current_instance(), root.pid_file(), root.owner(), root.socket()] {
+    for path in [root.current_instance(), root.pid_file(), root.owner(), root.control_client(), root.socket()] {
         files::remove(&path)?;
     }
     Ok(())

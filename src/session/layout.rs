@@ -133,6 +133,8 @@ impl SessionRoot {
         pid_file = "gateway" / "run" / "gateway.pid";
         /// Our live record.
         owner = "gateway" / "run" / "owner.json";
+        /// The running gateway's tmux client.
+        control_client = "gateway" / "run" / "control-client.json";
         /// Bearer token.
         token = "gateway" / "run" / "token";
         /// Unix socket beside the TCP port.

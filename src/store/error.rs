@@ -134,7 +134,7 @@ impl From<StoreError> for Failure {
 /// One failure can concern many callers at once, so it can be told again; a `rusqlite::Error` cannot.
 #[derive(Debug)]
 pub(super) enum Fault {
-    Sick(String),
+    Sick(rusqlite::Error),
     Corrupt(String),
     Replaced,
     Full,
@@ -148,7 +148,7 @@ impl Fault {
         match (code.code, code.extended_code) {
             // A full disk shows in another way where the shared memory had to grow; no page was touched then.
             (ffi::ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
-            (ffi::ErrorCode::SystemIoFailure, extended) => Self::Sick(format!("{error} (SQLite code {extended})")),
+            (ffi::ErrorCode::SystemIoFailure, _) => Self::Sick(error),
             (ffi::ErrorCode::DatabaseBusy, _) => Self::Busy,
             (ffi::ErrorCode::DatabaseCorrupt | ffi::ErrorCode::NotADatabase, _) => Self::Corrupt(error.to_string()),
             (_, ffi::SQLITE_READONLY_DBMOVED) => Self::Replaced,
@@ -165,7 +165,11 @@ impl Fault {
     pub(super) fn told(&self, path: &Path) -> StoreError {
         let path = path.to_owned();
         match self {
-            Self::Sick(why) => StoreError::Sick { why: why.clone() },
+            Self::Sick(error) => {
+                // The extended code says which step it was: reading, writing, syncing the file or its folder.
+                let code = error.sqlite_error().map_or(0, |code| code.extended_code);
+                StoreError::Sick { why: format!("{error} (SQLite code {code}) at `{}`", path.display()) }
+            }
             Self::Corrupt(why) => StoreError::Corrupt { path, why: why.clone() },
             Self::Replaced => StoreError::Replaced { path },
             Self::Full => StoreError::Full { path },
@@ -176,12 +180,12 @@ impl Fault {
             }
         }
     }
+}
 
-    /// The failure for its only caller.
-    pub(super) fn into_error(self, path: &Path) -> StoreError {
-        match self {
-            Self::Sql(source) => StoreError::Sql { path: path.to_owned(), source },
-            other => other.told(path),
-        }
+/// What SQLite said while the file was opened: nobody was told anything yet, so only the reason counts.
+pub(super) fn opening(path: &Path, source: rusqlite::Error) -> StoreError {
+    match Fault::of(source) {
+        Fault::Sql(source) | Fault::Sick(source) => StoreError::Sql { path: path.to_owned(), source },
+        other => other.told(path),
     }
 }

@@ -35,7 +35,34 @@ impl Change<'_> {
     }
 }
 
+/// Key in `agents_meta`: the newest entry that stands in `events.jsonl`.
+const EXPORTED: &str = "events_exported";
+
 impl Store {
+    /// Up to which entry the journal was written elsewhere; `None` if it never was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn exported(&self) -> Result<Option<u64>, StoreError> {
+        let text = self.read(|view| view.meta(EXPORTED)).await?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// Remembers up to which entry the journal was written elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remember_exported(&self, id: u64) -> Result<(), StoreError> {
+        self.write(move |change| {
+            change
+                .sql
+                .prepare_cached("INSERT OR REPLACE INTO agents_meta (key, value) VALUES (?1, ?2)")?
+                .execute([EXPORTED, &id.to_string()])
+                .map(drop)
+        })
+        .await
+    }
+
     /// Records receipts of a request, oldest first.
     ///
     /// # Errors
@@ -54,7 +81,7 @@ impl Store {
         let id = id.clone();
         self.write(move |change| match change.standing(&id)? {
             Some(standing) if standing.state == RequestState::Accepted => {
-                change.append_notes(&id, &[note], at)?;
+                change.append_notes(&id, std::slice::from_ref(&note), at)?;
                 Ok(true)
             }
             _ => Ok(false),
@@ -122,5 +149,45 @@ impl Store {
             Ok(if newest > floor { (floor + 1, newest) } else { (0, newest) })
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::Receipt,
+        store::scratch::{Scratch, id, later, now},
+    };
+
+    #[tokio::test]
+    async fn entries_are_numbered_read_from_anywhere_and_filtered() {
+        let scratch = Scratch::new();
+        assert_eq!(scratch.store.journal_range().await.unwrap(), (0, 0));
+        let mut newest = scratch.store.newest();
+        scratch.fill(0..2).await;
+        let note =
+            Note::new(Receipt::Deferred).because("draft", "there is text in the composer").seen(json!({"row": 4}));
+        scratch.store.note(&id(0), vec![note.clone()], later(5)).await.unwrap();
+        scratch.store.record(Some(&id(1)), "admission", json!({"policy": "always"}), later(6)).await.unwrap();
+        scratch.store.record(None, "control_prompt_refused", json!({"error_code": "not_ready"}), now()).await.unwrap();
+        assert_eq!(*newest.borrow_and_update(), 5);
+        assert_eq!(scratch.store.journal_range().await.unwrap(), (1, 5));
+        let all = scratch.store.journal_after(0, None, 99).await.unwrap();
+        assert_eq!(all.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!((all[2].note(), all[2].at_utc.as_str()), (Some(note), "2026-11-21T10:00:00.125Z"));
+        assert_eq!((all[3].note(), all[3].kind.as_str()), (None, "admission"));
+        assert_eq!((all[4].request_id.clone(), all[4].data["error_code"].as_str()), (None, Some("not_ready")));
+        let some = scratch.store.journal_after(1, None, 2).await.unwrap();
+        assert_eq!(some, all[1..3]);
+        let of_one = scratch.store.journal_after(1, Some(&id(0)), 99).await.unwrap();
+        assert_eq!(of_one, all[2..3]);
+        let (row, _) = scratch.store.show(&id(0)).await.unwrap().unwrap();
+        assert_eq!(row.receipt, Receipt::Deferred);
+        assert!(!newest.has_changed().unwrap(), "reading changes nothing");
+        let scratch = scratch.again();
+        assert_eq!(*scratch.store.newest().borrow(), 5);
     }
 }

@@ -115,3 +115,84 @@ impl Store {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::RequestState,
+        store::{
+            Depth,
+            scratch::{Scratch, id, now},
+        },
+    };
+
+    #[tokio::test]
+    async fn requests_are_listed_newest_first_by_state_and_in_pages() {
+        let scratch = Scratch::new();
+        scratch.fill(0..6).await;
+        scratch.complete(1).await;
+        scratch.complete(4).await;
+        let list = async |state, before, limit| {
+            let rows = scratch.store.list(ListFilter { state, before, limit }).await.unwrap();
+            rows.into_iter().map(|row| row.sequence).collect::<Vec<_>>()
+        };
+        assert_eq!(list(None, None, 9).await, [6, 5, 4, 3, 2, 1]);
+        assert_eq!(list(None, Some(4), 2).await, [3, 2]);
+        assert_eq!(list(Some(RequestState::Completed), None, 9).await, [5, 2]);
+        assert_eq!(list(Some(RequestState::Accepted), Some(5), 2).await, [4, 3]);
+        assert_eq!(list(Some(RequestState::Failed), None, 9).await, [0; 0]);
+        assert_eq!(list(None, Some(u64::MAX), 1).await, [6]);
+        assert_eq!(scratch.store.show(&id(9)).await.unwrap(), None);
+    }
+
+    /// Questions that a worker asks again and again walk an index in order: nothing is sorted or searched.
+    #[tokio::test]
+    async fn frequent_questions_need_no_sorting_and_no_search() {
+        let scratch = Scratch::new();
+        let questions = [
+            queued_where!("a.state = 'accepted' AND a.route = 'queue'"),
+            queued_where!("a.state = 'running'"),
+            requests_where!("a.state = ?3 AND a.sequence < ?1 ORDER BY a.sequence DESC LIMIT ?2"),
+            requests_where!("a.request_id = ?1"),
+        ];
+        for question in questions {
+            let plan: Vec<String> = scratch
+                .store
+                .read(move |view| {
+                    let mut plan = view.sql.prepare(&format!("EXPLAIN QUERY PLAN {question}"))?;
+                    let parameters = vec![1; plan.parameter_count()];
+                    plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))?.collect()
+                })
+                .await
+                .unwrap();
+            assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{question}: {plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_rows_are_taken_over_counted_and_taken_up_in_order() {
+        let (path, folder) = Scratch::new().end();
+        let outsider = Scratch::open_raw(&path);
+        outsider
+            .execute_batch(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+                 INSERT INTO gateway_requests (request_id, request_kind, payload_json, state, accepted_at_utc, \
+                 managed_agent_instance_epoch) SELECT 'theirs-' || (100000 - i), 'submit_prompt', '{}', 'accepted', \
+                 '2026-11-21T09:00:00+00:00', 1 + i / 90000 FROM n",
+            )
+            .unwrap();
+        drop(outsider);
+        let scratch = Scratch::in_folder(path, folder);
+        let depth = scratch.store.depth(2).await.unwrap();
+        assert_eq!(depth, Depth { waiting: 100_000, of_earlier_epochs: 89_999 });
+        let first = scratch.store.waiting(2).await.unwrap();
+        assert_eq!((first[0].id.as_str(), first[1].id.as_str()), ("theirs-99999", "theirs-99998"));
+        let full = scratch.store.accept(crate::store::scratch::row(1), 100_000).await.unwrap();
+        assert_eq!(full, crate::store::Admitted::Full { waiting: 100_000 });
+        assert!(scratch.store.begin(&first[0].id, now(), Vec::new()).await.unwrap());
+        assert_eq!(scratch.store.waiting(1).await.unwrap()[0].id, first[1].id);
+        let (_, journal) = scratch.store.show(&first[1].id).await.unwrap().unwrap();
+        assert_eq!(journal.len(), 1, "entries of unfinished work stay, however many");
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{
-    error::{Fault, StoreError},
+    error::{StoreError, opening},
     schema,
 };
 use crate::{model::Moment, os::files};
@@ -32,7 +32,7 @@ pub(super) fn our_version(connection: &Connection) -> rusqlite::Result<Option<u3
 ///
 /// A file that is up to date is not written to, which spares a sync at every start.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path, now: Moment) -> Result<(), StoreError> {
-    let sql = |source| Fault::of(source).into_error(path);
+    let sql = |source| opening(path, source);
     let version = our_version(connection).map_err(sql)?;
     let current = version == Some(schema::OUR_VERSION) && table_exists(connection, "gateway_requests").map_err(sql)?;
     if let Some(older) = version.filter(|version| *version < schema::OUR_VERSION) {
@@ -59,9 +59,7 @@ fn back_up(connection: &Connection, path: &Path, version: u32) -> Result<(), Sto
     // Made empty first: SQLite fills an empty file, and this one is private from the start.
     files::remove(&unfinished)?;
     files::create_if_missing(&unfinished)?;
-    connection
-        .execute("VACUUM INTO ?1", [unfinished.to_string_lossy()])
-        .map_err(|source| Fault::of(source).into_error(path))?;
+    connection.execute("VACUUM INTO ?1", [unfinished.to_string_lossy()]).map_err(|source| opening(path, source))?;
     files::sync(&unfinished)?;
     files::rename(&unfinished, &backup)?;
     tracing::info!(backup = %backup.display(), "kept a copy of the queue of an earlier version");
@@ -112,4 +110,121 @@ pub(super) fn follow_others(change: &Connection, now: Moment) -> rusqlite::Resul
         tracing::info!(rows = adopted, "took over requests that another program wrote into the queue");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::{
+        model::{Receipt, RequestState},
+        store::{
+            Store,
+            open::{BUSY, Care, open},
+            scratch::{Scratch, now},
+        },
+    };
+
+    /// A file as the first version of our tables left it, with rows that wait.
+    fn version_1(path: &Path) {
+        files::create_if_missing(path).unwrap();
+        let file = Scratch::open_raw(path);
+        file.execute_batch("PRAGMA journal_mode=WAL").unwrap();
+        file.execute_batch(schema::CONTRACT).unwrap();
+        file.execute_batch(
+            "CREATE TABLE agents_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+             CREATE TABLE agents_epochs (epoch INTEGER PRIMARY KEY AUTOINCREMENT, pane_id TEXT NOT NULL,
+                 pane_pid INTEGER NOT NULL, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL,
+                 first_seen_at_utc TEXT NOT NULL);
+             INSERT INTO agents_meta VALUES ('schema_version', '1');
+             INSERT INTO agents_epochs VALUES (4, '%0', 10, 7, 'b', '2026-11-20T10:00:00+00:00');",
+        )
+        .unwrap();
+    }
+
+    fn add(file: &Connection, id: &str, kind: &str, state: &str, second: u32) {
+        let text = format!(
+            "INSERT INTO gateway_requests VALUES ('{id}', '{kind}', '{{\"prompt\":\"of {id}\"}}', '{state}', \
+             '2026-11-20T10:00:{second:02}+00:00', NULL, NULL, 3, NULL, NULL)"
+        );
+        file.execute(&text, []).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_of_version_1_is_copied_and_brought_up_to_date_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        version_1(&path);
+        let file = Scratch::open_raw(&path);
+        add(&file, "late", "submit_prompt", "accepted", 30);
+        add(&file, "early", "interrupt", "accepted", 10);
+        add(&file, "same-second", "submit_prompt", "running", 10);
+        add(&file, "done", "submit_prompt", "completed", 5);
+        add(&file, "strange", "dance", "accepted", 1);
+        add(&file, "not/an/id", "submit_prompt", "accepted", 1);
+        drop(file);
+
+        let (store, thread) = Store::open(&path, now()).unwrap();
+        assert_eq!(store.last_epoch().await.unwrap(), 4);
+        assert_eq!(store.depth(4).await.unwrap().of_earlier_epochs, 3);
+        let waiting: Vec<_> =
+            store.waiting(9).await.unwrap().into_iter().map(|row| (row.sequence, row.id.to_string())).collect();
+        assert_eq!(waiting, [(2, "early".to_owned()), (4, "late".to_owned())]);
+        let running = store.running().await.unwrap();
+        assert_eq!((running[0].sequence, running[0].id.as_str()), (3, "same-second"));
+        assert_eq!(running[0].receipt, Receipt::Indeterminate, "its program is gone");
+        let (done, journal) = store.show(&"done".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((done.state, done.prompt.as_deref()), (RequestState::Completed, Some("of done")));
+        assert_eq!(journal, []);
+        let (_, journal) = store.show(&"late".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(journal[0].note().unwrap().receipt, Receipt::Queued);
+        drop(store);
+        thread.join().unwrap();
+
+        let backup = folder.path().join("queue.sqlite.v1-backup");
+        assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+        let copy = Scratch::open_raw(&backup);
+        assert_eq!(our_version(&copy).unwrap(), Some(1));
+        let rows: u32 = copy.query_row("SELECT count(*) FROM gateway_requests", [], |row| row.get(0)).unwrap();
+        assert_eq!((rows, table_exists(&copy, "agents_requests").unwrap()), (6, false));
+        assert!(!folder.path().join("queue.sqlite.v1-backup.part").exists());
+
+        let opened = open(&path, now(), Care::Shape, BUSY).unwrap();
+        assert_eq!(our_version(&opened).unwrap(), Some(schema::OUR_VERSION));
+        let entries: u32 = opened.query_row("SELECT count(*) FROM agents_journal", [], |row| row.get(0)).unwrap();
+        assert_eq!(entries, 3, "nothing is taken over twice");
+    }
+
+    #[test]
+    fn a_copy_that_is_there_stays_and_one_that_a_crash_left_half_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        version_1(&path);
+        let backup = folder.path().join("queue.sqlite.v1-backup");
+        files::replace(&backup, b"mine", files::Durability::Process).unwrap();
+        drop(open(&path, now(), Care::Shape, BUSY).unwrap());
+        assert_eq!(files::read(&backup).unwrap(), b"mine");
+
+        files::remove(&backup).unwrap();
+        let part = folder.path().join("queue.sqlite.v1-backup.part");
+        files::replace(&part, b"half", files::Durability::Process).unwrap();
+        Scratch::open_raw(&path).execute("UPDATE agents_meta SET value = '1'", []).unwrap();
+        drop(open(&path, now(), Care::Shape, BUSY).unwrap());
+        assert_eq!(our_version(&Scratch::open_raw(&backup)).unwrap(), Some(1));
+        assert!(!part.exists());
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        version_1(&path);
+        // A table of our new name in another shape stands in the way.
+        Scratch::open_raw(&path).execute_batch("CREATE TABLE agents_requests (x)").unwrap();
+        assert!(open(&path, now(), Care::Shape, BUSY).is_err());
+        let file = Scratch::open_raw(&path);
+        assert_eq!(our_version(&file).unwrap(), Some(1));
+        assert!(!table_exists(&file, "agents_journal").unwrap());
+    }
 }

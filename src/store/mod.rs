@@ -18,6 +18,8 @@ mod requests;
 mod retention;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod scratch;
 mod settle;
 mod tally;
 mod thread;
@@ -31,4 +33,5 @@ pub use rows::{
     Admitted, Answer, CancelOutcome, CoalescePlan, JournalRow, ListFilter, NewRow, QueuedRow, Reconcile, Reconciled,
     RequestRow, StoredAnswer, Superseded,
 };
+pub use tally::Waiting;
 pub use thread::Store;

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 
 use super::{
-    error::{Fault, StoreError},
+    error::{StoreError, opening},
     migrate::{self, our_version, table_exists},
     schema,
 };
@@ -36,7 +36,7 @@ pub fn create(path: &Path, now: Moment) -> Result<(), StoreError> {
 /// A file that is refused is left as it is, with its write-ahead log.
 #[expect(clippy::disallowed_methods, reason = "this is where the pragmas are set")]
 pub(super) fn open(path: &Path, now: Moment, care: Care, busy: Duration) -> Result<Connection, StoreError> {
-    let sql = |source| Fault::of(source).into_error(path);
+    let sql = |source| opening(path, source);
     // Made here, so that its mode is 0600 from the start; SQLite gives its side files the same mode.
     files::create_if_missing(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -52,8 +52,8 @@ pub(super) fn open(path: &Path, now: Moment, care: Care, busy: Duration) -> Resu
     // Checkpoints are the writer's: SQLite's own would hide that one failed.
     connection
         .execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256; \
-             PRAGMA journal_size_limit=1048576; PRAGMA wal_autocheckpoint=0;",
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-512; \
+             PRAGMA journal_size_limit=8388608; PRAGMA wal_autocheckpoint=0;",
         )
         .map_err(sql)?;
     migrate::bring_up_to_date(&mut connection, path, now)?;
@@ -72,7 +72,7 @@ pub(super) fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::
 
 /// A `gateway_requests` that lacks a column is fatal, as the contract says: guessing would lose rows.
 fn check_contract(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |source| Fault::of(source).into_error(path);
+    let sql = |source| opening(path, source);
     if !table_exists(connection, "gateway_requests").map_err(sql)? {
         return Ok(());
     }
@@ -89,7 +89,7 @@ fn check_contract(connection: &Connection, path: &Path) -> Result<(), StoreError
 }
 
 fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    match our_version(connection).map_err(|source| Fault::of(source).into_error(path))? {
+    match our_version(connection).map_err(|source| opening(path, source))? {
         Some(found) if found > schema::OUR_VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
         _ => Ok(()),
     }
@@ -105,9 +105,8 @@ fn ended_in_disorder(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn check_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let found: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|source| Fault::of(source).into_error(path))?;
+    let found: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|source| opening(path, source))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { path: path.to_owned(), why: found }) }
 }
 

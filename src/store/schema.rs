@@ -117,7 +117,7 @@ CREATE TABLE IF NOT EXISTS agents_epochs (
     first_seen_at_utc TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS agents_requests (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence INTEGER PRIMARY KEY,
     request_id TEXT NOT NULL UNIQUE,
     route TEXT NOT NULL,
     request_kind TEXT NOT NULL,
@@ -142,14 +142,13 @@ CREATE INDEX IF NOT EXISTS agents_requests_expiry ON agents_requests (expires_at
 CREATE UNIQUE INDEX IF NOT EXISTS agents_requests_key ON agents_requests (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 CREATE TABLE IF NOT EXISTS agents_journal (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     request_id TEXT,
     kind TEXT NOT NULL,
     data_json TEXT NOT NULL,
     at_utc TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS agents_journal_request ON agents_journal (request_id);
-CREATE INDEX IF NOT EXISTS agents_waiting ON gateway_requests (state) WHERE state IN ('accepted', 'running');
 ";
 
 /// Notes the version of [`OURS`], as `?1`.

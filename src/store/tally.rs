@@ -4,11 +4,22 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::epochs::Depth;
 
+/// Unfinished rows of the queue by epoch. Two entries at most, but for a gateway that was never reconciled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Waiting(Vec<(u64, u64)>);
+
+impl Waiting {
+    /// All of them, and how many of them are of earlier epochs than this.
+    pub fn depth(&self, epoch: u64) -> Depth {
+        let earlier = self.0.iter().filter(|(of, _)| *of < epoch).map(|(_, count)| count).sum();
+        Depth { waiting: self.0.iter().map(|(_, count)| count).sum(), of_earlier_epochs: earlier }
+    }
+}
+
 /// What the tables add up to. Changed beside every change of theirs, and put back when that is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Tally {
-    /// Unfinished rows of the queue by epoch. Two entries at most, but for a gateway that was never reconciled.
-    waiting: Vec<(u64, u64)>,
+    pub(super) waiting: Waiting,
     /// Rows of every route that are done with.
     pub(super) finished: u64,
     /// Newest id of the journal; 0 if it has none.
@@ -28,6 +39,7 @@ impl Tally {
              GROUP BY epoch",
         )?;
         let waiting = by_epoch.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+        let waiting = Waiting(waiting);
         let finished = sql.query_row(
             "SELECT count(*) FROM agents_requests WHERE state IN ('completed', 'failed', 'coalesced')",
             [],
@@ -41,21 +53,20 @@ impl Tally {
 
     /// Unfinished rows of the queue, and how many of them are of earlier epochs than this.
     pub(super) fn depth(&self, epoch: u64) -> Depth {
-        let earlier = self.waiting.iter().filter(|(of, _)| *of < epoch).map(|(_, count)| count).sum();
-        Depth { waiting: self.waiting.iter().map(|(_, count)| count).sum(), of_earlier_epochs: earlier }
+        self.waiting.depth(epoch)
     }
 
     pub(super) fn add_waiting(&mut self, epoch: u64) {
-        match self.waiting.iter_mut().find(|(of, _)| *of == epoch) {
+        match self.waiting.0.iter_mut().find(|(of, _)| *of == epoch) {
             Some((_, count)) => *count += 1,
-            None => self.waiting.push((epoch, 1)),
+            None => self.waiting.0.push((epoch, 1)),
         }
     }
 
     pub(super) fn remove_waiting(&mut self, epoch: u64) {
-        if let Some((_, count)) = self.waiting.iter_mut().find(|(of, _)| *of == epoch) {
+        if let Some((_, count)) = self.waiting.0.iter_mut().find(|(of, _)| *of == epoch) {
             *count = count.saturating_sub(1);
         }
-        self.waiting.retain(|(_, count)| *count > 0);
+        self.waiting.0.retain(|(_, count)| *count > 0);
     }
 }

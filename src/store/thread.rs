@@ -1,19 +1,14 @@
 //! The handle that everybody holds, and the one thread that owns the connection.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    error::{Fault, StoreError},
+    error::StoreError,
     open::{self, BUSY, Care},
-    tally::Tally,
+    tally::{Tally, Waiting},
     writer::Writer,
 };
 use crate::{model::Moment, os::files::FileError};
@@ -22,9 +17,9 @@ use crate::{model::Moment, os::files::FileError};
 #[derive(Debug, Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
-    path: Arc<Path>,
     health: watch::Receiver<Option<String>>,
     newest: watch::Receiver<u64>,
+    waiting: watch::Receiver<Waiting>,
 }
 
 /// Work for the store's thread.
@@ -37,6 +32,7 @@ pub(super) enum Job {
 
 /// A change, and whoever waits for it. The answer is held back until the change is on disk.
 pub(super) trait Write: Send {
+    /// Makes the change; again, if the first time was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()>;
     /// `fault` is why it was not kept.
     fn answer(self: Box<Self>, fault: Option<StoreError>);
@@ -44,9 +40,9 @@ pub(super) trait Write: Send {
 
 /// A question, and whoever waits for the answer.
 pub(super) trait Read: Send {
-    /// Returns what failed, for the store's health; the caller was told.
-    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault>;
-    fn refuse(self: Box<Self>, error: StoreError);
+    fn run(&mut self, view: &View<'_>) -> rusqlite::Result<()>;
+    /// `fault` is why there is no answer.
+    fn answer(self: Box<Self>, fault: Option<StoreError>);
 }
 
 /// What a write job sees: the tables inside its transaction, and the counts beside them.
@@ -91,18 +87,18 @@ impl Store {
         busy: Duration,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let connection = open::open(path, now, care, busy)?;
-        let path: Arc<Path> = path.into();
         let (health, well) = watch::channel(None);
         let (newest, known) = watch::channel(0);
-        let mut writer = Writer::new(connection, path.clone(), health, newest)?;
+        let (waiting, counted) = watch::channel(Waiting::default());
+        let mut writer = Writer::new(connection, path.to_owned(), busy, health, newest, waiting)?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             // SQLite needs little stack for these statements, and every sidecar pays for it.
             .stack_size(256 * 1024)
             .spawn(move || writer.serve(&inbox))
-            .map_err(|source| FileError::Io { doing: "start the thread for", path: PathBuf::from(&*path), source })?;
-        Ok((Self { jobs, path, health: well, newest: known }, thread))
+            .map_err(|source| FileError::Io { doing: "start the thread for", path: path.to_owned(), source })?;
+        Ok((Self { jobs, health: well, newest: known, waiting: counted }, thread))
     }
 
     /// `None` while the store is well; why it is not, once it can never be used again. The gateway then has to end and
@@ -116,6 +112,11 @@ impl Store {
         self.newest.clone()
     }
 
+    /// Unfinished rows of the queue; changes after a commit that changed them.
+    pub fn waiting_now(&self) -> watch::Receiver<Waiting> {
+        self.waiting.clone()
+    }
+
     /// Looks whether the file is still the one that was opened, and the store well.
     ///
     /// # Errors
@@ -126,17 +127,18 @@ impl Store {
 
     /// Changes something. Returns when the change is on disk.
     ///
-    /// The work goes on, and is kept, when the caller stops waiting.
+    /// The work goes on, and is kept, when the caller stops waiting. It may be done a second time, after all of the
+    /// first was rolled back, when another change in the same transaction failed.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of this change was then kept. Only after [`StoreError::Sick`] that cannot be known.
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
+        W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { work: Some(work), done: None, answer };
+        let waiting = Awaited { work, done: None, answer };
         self.jobs.send(Job::Write(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
     }
@@ -148,66 +150,49 @@ impl Store {
     pub(super) async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send + 'static,
+        W: Fn(&View<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job::Read(Box::new(Asking { work, answer }))).map_err(|_closed| StoreError::Closed)?;
+        let waiting = Awaited { work, done: None, answer };
+        self.jobs.send(Job::Read(Box::new(waiting))).map_err(|_closed| StoreError::Closed)?;
         answered.await.map_err(|_closed| StoreError::Closed)?
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
-struct Waiting<T, W> {
-    work: Option<W>,
+/// Work and its caller.
+struct Awaited<T, W> {
+    work: W,
     done: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, W> Write for Waiting<T, W>
-where
-    T: Send,
-    W: FnOnce(&mut Change<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(change)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, fault: Option<StoreError>) {
-        let Self { done, answer, .. } = *self;
+impl<T, W> Awaited<T, W> {
+    fn tell(self, fault: Option<StoreError>) {
+        let Self { done, answer, .. } = self;
         let outcome = fault.map_or_else(|| done.ok_or(StoreError::Closed), Err);
         // A caller that stopped waiting does not need the answer.
         drop(answer.send(outcome));
     }
 }
 
-struct Asking<T, W> {
-    work: W,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, W> Read for Asking<T, W>
-where
-    T: Send,
-    W: FnOnce(&View<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn answer(self: Box<Self>, view: &View<'_>, path: &Path) -> Option<Fault> {
-        let outcome = (self.work)(view).map_err(Fault::of);
-        let (told, fault) = match outcome {
-            Ok(found) => (Ok(found), None),
-            Err(fault) => (Err(fault.told(path)), Some(fault)),
-        };
-        drop(self.answer.send(told));
-        fault
+impl<T: Send, W: Fn(&mut Change<'_>) -> rusqlite::Result<T> + Send> Write for Awaited<T, W> {
+    fn run(&mut self, change: &mut Change<'_>) -> rusqlite::Result<()> {
+        self.done = Some((self.work)(change)?);
+        Ok(())
     }
 
-    fn refuse(self: Box<Self>, error: StoreError) {
-        drop(self.answer.send(Err(error)));
+    fn answer(self: Box<Self>, fault: Option<StoreError>) {
+        self.tell(fault);
+    }
+}
+
+impl<T: Send, W: Fn(&View<'_>) -> rusqlite::Result<T> + Send> Read for Awaited<T, W> {
+    fn run(&mut self, view: &View<'_>) -> rusqlite::Result<()> {
+        self.done = Some((self.work)(view)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fault: Option<StoreError>) {
+        self.tell(fault);
     }
 }

@@ -9,7 +9,7 @@ mod guard;
 
 use std::sync::Arc;
 
-use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, ListClients, LoadBuffer, SetOption};
+use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, ListBuffers, ListClients, LoadBuffer, SetOption};
 use tokio::sync::watch;
 
 pub use guard::{Guard, Mark, Stroke};
@@ -87,9 +87,9 @@ pub struct PaneNow {
     pub window_activity: i64,
     /// Who types here.
     pub hand: String,
-    /// The last text that was typed by us: a request id.
+    /// Texts that were typed by us, newest first; see [`PaneNow::was_typed`].
     pub typed: String,
-    /// The last text that was submitted by us: a request id.
+    /// Texts that were submitted by us, newest first.
     pub entered: String,
     /// The pane's terminal, `/dev/pts/3`.
     pub tty: String,
@@ -128,6 +128,21 @@ impl PaneNow {
         })
     }
 
+    /// Does the pane remember that this text was typed?
+    pub fn was_typed(&self, id: &str) -> bool {
+        guard::names(&self.typed).any(|name| name == id)
+    }
+
+    /// Is this the last text that was typed?
+    pub fn last_typed(&self, id: &str) -> bool {
+        guard::names(&self.typed).next() == Some(id)
+    }
+
+    /// Does the pane remember that Enter was pressed behind this text?
+    pub fn was_entered(&self, id: &str) -> bool {
+        guard::names(&self.entered).any(|name| name == id)
+    }
+
     /// The cursor's row counted from the first row that ever scrolled out, while the history is not full.
     pub fn cursor_line(&self) -> usize {
         self.history + self.cursor_y
@@ -152,7 +167,7 @@ pub enum HandError {
     /// No answer came. An effect that was asked for may have happened or may still happen; its mark will tell.
     #[error("{0}")]
     NoAnswer(String),
-    /// tmux said no, and nothing was typed.
+    /// tmux said no, or something that cannot be read; another try will not help.
     #[error("tmux refused: {0}")]
     Failed(String),
 }
@@ -162,8 +177,11 @@ impl From<TmuxError> for HandError {
         let text = error.to_string();
         match error {
             TmuxError::NoServer { .. } | TmuxError::NoTarget { .. } => Self::Gone(text),
-            TmuxError::Hung { .. } | TmuxError::Start(_) | TmuxError::Unreadable(_) => Self::NoAnswer(text),
-            TmuxError::NotInstalled | TmuxError::Failed { .. } | TmuxError::TooOld { .. } => Self::Failed(text),
+            TmuxError::Hung { .. } | TmuxError::Start(_) => Self::NoAnswer(text),
+            TmuxError::NotInstalled
+            | TmuxError::Failed { .. }
+            | TmuxError::TooOld { .. }
+            | TmuxError::Unreadable(_) => Self::Failed(text),
         }
     }
 }
@@ -174,8 +192,8 @@ impl From<ControlError> for HandError {
         match error {
             ControlError::Refused(said) if said.contains("can't find") => Self::Gone(said),
             ControlError::Refused(said) => Self::Failed(said),
-            ControlError::Start(_) | ControlError::Unsendable(_) => Self::Failed(text),
-            ControlError::TimedOut | ControlError::TooLarge | ControlError::Gone => Self::NoAnswer(text),
+            ControlError::Start(_) | ControlError::Unsendable(_) | ControlError::TooLarge => Self::Failed(text),
+            ControlError::TimedOut | ControlError::Gone => Self::NoAnswer(text),
         }
     }
 }
@@ -301,12 +319,7 @@ impl Hand {
     /// # Errors
     /// [`HandError`]; after [`HandError::NoAnswer`] only the mark tells whether it happened.
     pub async fn act(&self, guard: &Guard, strokes: &[Stroke], mark: &Mark) -> Result<Acted, HandError> {
-        let list = guard::message(self.pane, &self.owner, guard, strokes, mark, NOW_FORMAT);
-        let printed = self.run(list).await?;
-        match printed.strip_prefix(guard::DONE.as_bytes()) {
-            Some(_) => Ok(Acted::Done),
-            None => Ok(Acted::Held(Box::new(PaneNow::read(&printed)?))),
-        }
+        self.told(guard::message(self.pane, &self.owner, guard, strokes, mark, NOW_FORMAT)).await
     }
 
     /// Presses one key that must reach the program whatever the person looks at, and does nothing else.
@@ -316,12 +329,36 @@ impl Hand {
     /// # Errors
     /// [`HandError`].
     pub async fn press_through(&self, pid: u32, key: &'static str, byte: u8, name: &str) -> Result<Acted, HandError> {
+        let acted = self.told(guard::pressed(self.pane, pid, key, NOW_FORMAT)).await?;
+        let past = matches!(&acted, Acted::Held(now)
+            if now.pid == pid && !now.dead && !now.input_off && (now.in_mode || now.synchronized));
+        if !past {
+            return Ok(acted);
+        }
         let buffer = self.load(name, vec![byte]).await?;
-        let guard = Guard { pid, ..Guard::default() };
-        let list = guard::through(self.pane, &guard, key, &buffer, NOW_FORMAT);
-        let printed = self.run(list).await;
-        self.unload(&buffer).await;
-        let printed = printed?;
+        let acted = self.told(guard::pasted(self.pane, pid, &buffer, NOW_FORMAT)).await;
+        if !matches!(acted, Ok(Acted::Done)) {
+            self.unload(&buffer).await;
+        }
+        acted
+    }
+
+    /// Removes what crashes left of our own buffers: those that have been there for an hour.
+    pub async fn sweep(&self, now: i64) {
+        let list = ListBuffers::new().format("#{buffer_created} #{buffer_name}");
+        let Ok(printed) = self.run(Commands::new().then(list)).await else { return };
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        for (created, name) in printed.lines().filter_map(|line| line.split_once(' ')) {
+            let old = created.parse::<i64>().is_ok_and(|created| now - created > 3600);
+            if old && name.starts_with(BUFFER_PREFIX) {
+                self.unload(name).await;
+            }
+        }
+    }
+
+    /// Runs a message that says whether its effect happened.
+    async fn told(&self, message: Commands) -> Result<Acted, HandError> {
+        let printed = self.run(message).await?;
         match printed.strip_prefix(guard::DONE.as_bytes()) {
             Some(_) => Ok(Acted::Done),
             None => Ok(Acted::Held(Box::new(PaneNow::read(&printed)?))),

@@ -8,7 +8,7 @@ use crate::tmux::input::Look;
 const ENDINGS: [char; 9] = ['$', '#', '%', '>', '❯', '›', '»', '➜', 'λ'];
 
 /// Lines that frame a composer.
-const FRAMES: [char; 6] = ['│', '┃', '║', '▌', '▏', '▎'];
+pub const FRAMES: [char; 6] = ['│', '┃', '║', '▌', '▏', '▎'];
 
 /// Prompts that ask for the rest of something.
 const CONTINUATIONS: [&str; 6] = ["...>", "quote>", "dquote>", "heredoc>", "cmdsubst>", "for>"];
@@ -38,11 +38,12 @@ pub fn cursor_text(look: &Look) -> (String, String) {
         let blanks = look.now.cursor_x - least;
         return (format!("{row}{}", " ".repeat(blanks)), String::new());
     }
-    let (mut column, mut before) = (0, String::new());
+    let (mut column, mut before, mut joined) = (0, String::new(), false);
     let mut rest = row.chars();
-    while column < look.now.cursor_x {
+    while column < look.now.cursor_x || joined {
         let Some(c) = rest.next() else { break };
-        column += c.width().unwrap_or(0);
+        column += part_width(c, joined);
+        joined = c == JOINER || rest.as_str().starts_with(JOINER);
         before.push(c);
     }
     // tmux prints no spaces at the end of a row, and a prompt mostly ends in one.
@@ -57,12 +58,23 @@ pub fn cursor_text(look: &Look) -> (String, String) {
 fn least_width(row: &str) -> Option<usize> {
     let (mut width, mut joined, mut any) = (0, false, false);
     for c in row.chars() {
-        let is_part = joined || matches!(c, '\u{1f3fb}'..='\u{1f3ff}');
-        width += if is_part { 0 } else { c.width().unwrap_or(0) };
-        any |= is_part;
-        joined = c == '\u{200d}';
+        width += part_width(c, joined);
+        any |= joined || is_skin_tone(c);
+        joined = c == JOINER;
     }
     any.then_some(width)
+}
+
+/// Joins the sign before it and the one behind it.
+const JOINER: char = '\u{200d}';
+
+fn is_skin_tone(c: char) -> bool {
+    matches!(c, '\u{1f3fb}'..='\u{1f3ff}')
+}
+
+/// Columns that a sign adds, where a joined one takes the place of the one before it.
+fn part_width(c: char, joined: bool) -> usize {
+    if joined || is_skin_tone(c) { 0 } else { c.width().unwrap_or(0) }
 }
 
 /// What stands at the cursor. In a shell a lone `>` asks for the rest of a command.

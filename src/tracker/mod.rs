@@ -8,6 +8,6 @@ mod composer;
 mod generic;
 mod quiet;
 
-pub use composer::{Composer, composer, cursor_text};
+pub use composer::{Composer, FRAMES, composer, cursor_text};
 pub use generic::{Around, Pending, Reading, Why, is_shell, read};
 pub use quiet::Quiet;

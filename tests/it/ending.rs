@@ -262,3 +262,20 @@ fn a_newcomer_does_not_join_a_gateway_that_lost_its_lock_file_unknowingly() {
     assert_eq!(world.attach(&agent)["gateway_health"], "healthy");
     world.is_consistent(&agent);
 }
+
+#[test]
+fn the_tmux_client_of_a_killed_detached_gateway_is_ended_by_the_next_look() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    attach(&world, &agent, &["--background"]);
+    let client = agent.file("gateway/run/control-client.json")["process"]["pid"].as_u64().unwrap();
+    let client = u32::try_from(client).unwrap();
+    assert_eq!(world.tmux(&["list-clients", "-F", "#{client_pid}"]), client.to_string());
+    world.kill_gateways();
+    let run = world.agents(&["gateway", "status", "--agent-id", &agent.id]);
+    assert_eq!(run.status, 0, "{run:#?}");
+    gone(client);
+    assert_eq!(world.tmux(&["list-clients", "-F", "#{client_pid}"]), "");
+    assert!(!agent.root.join("gateway/run/control-client.json").exists());
+    world.is_consistent(&agent);
+}

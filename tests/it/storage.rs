@@ -131,3 +131,35 @@ fn a_read_only_home_is_named_and_status_still_answers() {
     assert_eq!(answer(&world, "again").1["gateway_health"], "healthy");
     assert!(tree(&world.home()).keys().all(|path| path.extension().is_none_or(|extension| extension != "tmp")));
 }
+
+#[test]
+fn a_damaged_queue_is_set_aside_whole_and_the_log_names_it() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let garbage = "this is no database ".repeat(1000);
+    std::fs::write(agent.root.join("gateway/queue.sqlite"), &garbage).unwrap();
+    world.attach(&agent);
+    let entries = std::fs::read_dir(agent.root.join("gateway")).unwrap().flatten();
+    let aside: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("queue.sqlite.damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), garbage);
+    let log = agent.log();
+    assert!(log.contains(&*aside[0].file_name().unwrap().to_string_lossy()), "{log}");
+    assert!(log.contains("not a database"), "{log}");
+}
+
+#[test]
+fn a_queue_of_a_newer_program_keeps_the_gateway_from_starting_and_stays() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let queue = agent.root.join("gateway/queue.sqlite");
+    let file = rusqlite::Connection::open(&queue).unwrap();
+    file.execute("UPDATE agents_meta SET value = '99' WHERE key = 'schema_version'", []).unwrap();
+    drop(file);
+    let before = std::fs::read(&queue).unwrap();
+    world.agents(&["gateway", "attach", "--agent-id", &agent.id]).fails(12, "has version 99", "newer version");
+    assert_eq!(std::fs::read(&queue).unwrap(), before);
+}

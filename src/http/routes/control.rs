@@ -37,7 +37,7 @@ pub(in crate::http) async fn prompt(
 
 /// What a terminal cannot do, in the order of the contract's table.
 fn unfit(prompt: &ControlPrompt) -> Option<Refusal> {
-    let refusal = |code, detail: &str| Refusal { status: 422, code, detail: detail.to_owned(), retry_after: None };
+    let refusal = |code, detail: &str| Refusal::new(422, code, detail);
     if let Some(chat) = &prompt.chat_session {
         if chat.mode != ChatMode::New {
             let detail = "an agent in a terminal has one conversation; `chat_session.mode` can only be `new`";
@@ -93,9 +93,9 @@ mod tests {
         };
         assert_eq!(code(None, Always, false), None);
         assert_eq!(code(Some(ChatMode::New), ReadyOnly, false), None);
-        assert_eq!(code(Some(ChatMode::Auto), Always, true), Some("invalid_chat_session"));
-        assert_eq!(code(Some(ChatMode::Exact), ReadyOnly, false), Some("invalid_chat_session"));
-        assert_eq!(code(Some(ChatMode::New), IfNoPending, true), Some("invalid_admission_policy"));
-        assert_eq!(code(Some(ChatMode::New), ReadyOnly, true), Some("invalid_execution"));
+        assert_eq!(code(Some(ChatMode::Auto), Always, true).as_deref(), Some("invalid_chat_session"));
+        assert_eq!(code(Some(ChatMode::Exact), ReadyOnly, false).as_deref(), Some("invalid_chat_session"));
+        assert_eq!(code(Some(ChatMode::New), IfNoPending, true).as_deref(), Some("invalid_admission_policy"));
+        assert_eq!(code(Some(ChatMode::New), ReadyOnly, true).as_deref(), Some("invalid_execution"));
     }
 }

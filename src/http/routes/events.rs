@@ -48,7 +48,7 @@ pub(in crate::http) async fn follow(
     let wish = wish(uri.query(), &headers)?;
     let Ok(seat) = seats.try_acquire_owned() else {
         let detail = format!("{MOST_STREAMS} streams of events are open already");
-        return Err(Refusal { status: 503, code: "too_many_streams", detail, retry_after: Some(5) }.into());
+        return Err(Refusal::new(503, "too_many_streams", detail).again_in(5).into());
     };
     // Before the range: what comes in between is then seen as a change.
     let newest = app.queue.newest_event();

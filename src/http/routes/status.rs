@@ -10,9 +10,8 @@ use crate::{
 /// The document as it was last written, with the queue as it is now: a busy queue is not written down row by row.
 pub(in crate::http) async fn show(State(app): State<App>) -> Json<StatusDocument> {
     let mut status = app.status.borrow().as_ref().clone();
-    let activity = app.queue.activity();
-    let activity = activity.borrow();
-    status.queue_depth = activity.depth.waiting;
-    status.active_execution = if activity.running.is_some() { Execution::Running } else { Execution::Idle };
+    status.queue_depth = app.queue.depth().waiting;
+    let is_typing = app.queue.activity().borrow().running.is_some();
+    status.active_execution = if is_typing { Execution::Running } else { Execution::Idle };
     Json(status)
 }

@@ -98,6 +98,7 @@ pub enum Closed {
 pub struct Control {
     line: Arc<Line>,
     time_limit: Duration,
+    pid: u32,
 }
 
 /// What all clones share.
@@ -182,7 +183,7 @@ pub fn open(mut command: Command) -> Result<(Control, Notices, Driver), ControlE
     let (publisher, notices) = queue();
     let closing = Arc::new(Notify::new());
     let line = Line { requests: sender, closing: Arc::clone(&closing) };
-    let control = Control { line: Arc::new(line), time_limit: TIME_LIMIT };
+    let control = Control { line: Arc::new(line), time_limit: TIME_LIMIT, pid: child.id().unwrap_or_default() };
     let router = Router { unanswered: VecDeque::new(), publisher, attached: false, not_attached: None, exit: None };
     let (unwritten, parser) = (Vec::new(), Parser::new());
     Ok((control, notices, Driver { child, stdin, stdout, requests, closing, unwritten, parser, router }))
@@ -193,6 +194,11 @@ impl Control {
     #[must_use]
     pub fn with_time_limit(&self, time_limit: Duration) -> Self {
         Self { time_limit, ..self.clone() }
+    }
+
+    /// The client's process; 0 if it ended before it was asked for.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Sends one command and waits for what it prints.

@@ -19,32 +19,70 @@ pub struct Guard {
     pub session_activity: Option<i64>,
     /// The cursor stands here (column, row) and nothing scrolled (rows that have scrolled out).
     pub cursor: Option<(usize, usize, usize)>,
-    /// The last text typed by us is this one: Enter belongs to it.
+    /// What the pane remembers of texts is exactly this: nobody typed since.
     pub typed: Option<String>,
 }
 
-/// An option of the pane and its value: the terminal's own memory of an effect.
+/// Marks that are remembered: enough for everything that can be on its way at once, and then some.
+const REMEMBERED: usize = 8;
+
+/// An effect that the pane is to remember, newest first in an option of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
-    /// A text was typed, by this name.
-    Typed(String),
-    /// Enter was pressed behind it.
-    Entered(String),
+pub struct Mark {
+    kind: Kind,
+    id: String,
+    /// What the option held in the look before. Somebody who typed since changes it, and the message is held back.
+    before: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Typed,
+    Entered,
 }
 
 impl Mark {
+    /// A text was typed by this name. `before` is [`super::PaneNow::typed`] of the look that led to it.
+    pub fn typed(id: &str, before: &str) -> Self {
+        Self { kind: Kind::Typed, id: id.to_owned(), before: before.to_owned() }
+    }
+
+    /// Enter was pressed behind it. `before` is [`super::PaneNow::entered`] of the look that led to it.
+    pub fn entered(id: &str, before: &str) -> Self {
+        Self { kind: Kind::Entered, id: id.to_owned(), before: before.to_owned() }
+    }
+
     fn option(&self) -> &'static str {
-        match self {
-            Self::Typed(_) => "@agents_typed",
-            Self::Entered(_) => "@agents_entered",
+        match self.kind {
+            Kind::Typed => "@agents_typed",
+            Kind::Entered => "@agents_entered",
         }
     }
 
-    fn value(&self) -> &str {
-        match self {
-            Self::Typed(value) | Self::Entered(value) => value,
+    /// What the option holds afterwards.
+    pub fn after(&self) -> String {
+        let earlier = if is_history(&self.before) { self.before.as_str() } else { "" };
+        let names = std::iter::once(self.id.as_str()).chain(names(earlier).take(REMEMBERED - 1));
+        names.collect::<Vec<_>>().join("/")
+    }
+
+    fn condition(&self) -> String {
+        // A value that somebody else wrote may mean something to tmux's formats.
+        if is_history(&self.before) {
+            format!("#{{==:#{{{}}},{}}}", self.option(), self.before)
+        } else {
+            format!("#{{!=:#{{{}}},{}}}", self.option(), self.after())
         }
     }
+}
+
+/// The names in an option that holds marks, newest first.
+pub(super) fn names(history: &str) -> impl Iterator<Item = &str> {
+    history.split('/').filter(|name| !name.is_empty())
+}
+
+fn is_history(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'/'))
 }
 
 /// One thing to type.
@@ -78,7 +116,7 @@ impl Guard {
             all.push(is("cursor_y", &y.to_string()));
             all.push(is("history_size", &history.to_string()));
         }
-        all.extend(self.typed.as_ref().map(|typed| is("@agents_typed", typed)));
+        all.extend(self.typed.as_ref().filter(|typed| is_history(typed)).map(|typed| is("@agents_typed", typed)));
         all
     }
 }
@@ -106,7 +144,7 @@ pub(super) fn message(
 ) -> Commands {
     let at = pane.to_string();
     let mut conditions = guard.conditions(Some(owner));
-    conditions.push(format!("#{{!=:#{{{}}},{}}}", mark.option(), mark.value()));
+    conditions.push(mark.condition());
     let typing = strokes.iter().fold(Commands::new(), |list, stroke| match stroke {
         Stroke::Paste { buffer, bracketed } => {
             let paste =
@@ -118,23 +156,33 @@ pub(super) fn message(
             list.then(SendKeys::new().target_pane(at.as_str()).repeat_count(*times).key(*key))
         }
     });
+    let after = mark.after();
     let marked = typing
-        .then(SetOption::new().pane().target_pane(at.as_str()).option(mark.option()).value(mark.value()))
+        .then(SetOption::new().pane().target_pane(at.as_str()).option(mark.option()).value(after.as_str()))
         .then(DisplayMessage::new().print().target_pane(at.as_str()).message(DONE));
     either(pane, &all_of(&conditions), &marked, &tell(&at, facts))
 }
 
-/// A key that reaches the program past a mode: pasted there, pressed elsewhere.
-pub(super) fn through(pane: PaneId, guard: &Guard, key: &'static str, buffer: &str, facts: &str) -> Commands {
+/// A key where keys reach the program; otherwise the pane's facts.
+pub(super) fn pressed(pane: PaneId, pid: u32, key: &'static str, facts: &str) -> Commands {
     let at = pane.to_string();
-    let said = |list: Commands| list.then(DisplayMessage::new().print().target_pane(at.as_str()).message(DONE));
-    let pressed = said(Commands::new().then(SendKeys::new().target_pane(at.as_str()).key(key)));
-    let paste = PasteBuffer::new().no_replacement().buffer_name(buffer).target_pane(at.as_str());
-    let pasted = said(Commands::new().then(paste));
-    // Keys of a synchronized window go to all of its panes; what is pasted goes to one.
-    let straight = "#{&&:#{==:#{pane_in_mode},0},#{==:#{pane_synchronized},0}}";
-    let typed = either(pane, straight, &pressed, &pasted);
-    either(pane, &all_of(&guard.conditions(None)), &typed, &tell(&at, facts))
+    let mut conditions = Guard { pid, ..Guard::default() }.conditions(None);
+    // Keys of a synchronized window go to all of its panes, keys of a mode to the mode.
+    conditions.extend(["#{==:#{pane_in_mode},0}".to_owned(), "#{==:#{pane_synchronized},0}".to_owned()]);
+    let press = Commands::new()
+        .then(SendKeys::new().target_pane(at.as_str()).key(key))
+        .then(DisplayMessage::new().print().target_pane(at.as_str()).message(DONE));
+    either(pane, &all_of(&conditions), &press, &tell(&at, facts))
+}
+
+/// The content of a buffer, straight to the program whatever mode the pane is in; otherwise the pane's facts.
+pub(super) fn pasted(pane: PaneId, pid: u32, buffer: &str, facts: &str) -> Commands {
+    let at = pane.to_string();
+    let conditions = Guard { pid, ..Guard::default() }.conditions(None);
+    let paste = Commands::new()
+        .then(PasteBuffer::new().no_replacement().delete().buffer_name(buffer).target_pane(at.as_str()))
+        .then(DisplayMessage::new().print().target_pane(at.as_str()).message(DONE));
+    either(pane, &all_of(&conditions), &paste, &tell(&at, facts))
 }
 
 fn tell(at: &str, facts: &str) -> Commands {
@@ -150,6 +198,15 @@ fn either(pane: PaneId, condition: &str, then: &Commands, otherwise: &Commands) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_goes_in_front_of_what_is_remembered() {
+        assert_eq!(Mark::typed("c", "").after(), "c");
+        assert_eq!(Mark::typed("c", "b/a").after(), "c/b/a");
+        assert_eq!(Mark::typed("x", "8/7/6/5/4/3/2/1").after(), "x/8/7/6/5/4/3/2");
+        let foreign = Mark::typed("c", "#{q}");
+        assert_eq!((foreign.after().as_str(), foreign.condition().as_str()), ("c", "#{!=:#{@agents_typed},c}"));
+    }
 
     #[test]
     fn conditions_nest_two_at_a_time_and_odd_programs_are_left_out() {

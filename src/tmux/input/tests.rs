@@ -58,17 +58,17 @@ async fn a_text_is_typed_once_and_its_mark_tells() {
     let look = until(&hand, |look| look.now.hand == "me").await;
     assert_eq!((look.now.typed.as_str(), look.now.command.as_str()), ("", "cat"));
     let guard = Guard { pid: look.now.pid, command: Some("cat".into()), ..Guard::default() };
-    let mark = Mark::Typed("r-1".into());
+    let mark = Mark::typed("r-1", "");
     let text = "-x; \\ $HOME #{pid} \"é\" שלום 世界;";
     let buffer = hand.load("r-1", text.as_bytes().to_vec()).await.unwrap();
     assert_eq!(hand.act(&guard, &paste(buffer), &mark).await.unwrap(), Acted::Done);
     let look = until(&hand, |look| look.rows[0] == text).await;
-    assert_eq!(look.now.typed, "r-1");
+    assert!(look.now.was_typed("r-1") && look.now.last_typed("r-1") && !look.now.was_typed("r"));
     // The same message again finds its own mark.
     let buffer = hand.load("r-1", b"again".to_vec()).await.unwrap();
     assert!(matches!(hand.act(&guard, &paste(buffer.clone()), &mark).await.unwrap(), Acted::Held(_)));
     hand.unload(&buffer).await;
-    let entered = hand.act(&guard, &[Stroke::Key("Enter")], &Mark::Entered("r-1".into())).await.unwrap();
+    let entered = hand.act(&guard, &[Stroke::Key("Enter")], &Mark::entered("r-1", "")).await.unwrap();
     assert_eq!(entered, Acted::Done);
     until(&hand, |look| look.rows[1] == text && look.now.entered == "r-1").await;
     assert_eq!(world.tmux(&["list-buffers"]), "", "no buffer of ours is left");
@@ -81,7 +81,7 @@ async fn whatever_is_not_as_it_was_holds_the_message_back() {
     hand.take().await.unwrap();
     let now = hand.look().await.unwrap().now;
     let good = Guard { pid: now.pid, ..Guard::default() };
-    let mark = Mark::Typed("r-2".into());
+    let mark = Mark::typed("r-2", "");
     let held = async |hand: &Hand, guard: &Guard| {
         let acted = hand.act(guard, &[Stroke::Key("x")], &mark).await.unwrap();
         let Acted::Held(facts) = acted else { panic!("typed") };
@@ -132,7 +132,7 @@ async fn a_pane_that_is_gone_and_one_that_is_dead_are_told_apart() {
     let buffer = hand.load("r", b"x".to_vec()).await.unwrap();
     let guard = Guard { pid: now.pid, ..Guard::default() };
     // tmux 3.3a ends when something is pasted into a dead pane: the check is what saves it.
-    let acted = hand.act(&guard, &paste(buffer), &Mark::Typed("r".into())).await.unwrap();
+    let acted = hand.act(&guard, &paste(buffer), &Mark::typed("r", "")).await.unwrap();
     assert!(matches!(acted, Acted::Held(facts) if facts.dead));
     assert_eq!(world.tmux(&["display-message", "-p", "alive"]), "alive");
     let missing = Hand::new(world.server.clone(), None, "%9".parse().unwrap(), "me");
