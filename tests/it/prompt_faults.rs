@@ -152,10 +152,11 @@ fn a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_
 #[test]
 fn an_agent_that_left_to_its_shell_gets_nothing() {
     let world = World::new();
-    let (agent, log) = world.tui_in_shell("alpha", &["exit-after=1"]);
+    let (agent, log) = world.tui_in_shell("alpha", &["work=600000", "exit-after=1"]);
     log.wait_for_note("ready", 1);
     let live = Live::over(world, agent, log);
     live.completed(&live.send("one"));
+    live.keys(&["C-c"]);
     live.log.wait_for_note("left", 1);
     live.world.shows(&live.agent.pane, "bash");
     let id = live.send("touch canary");
@@ -200,12 +201,13 @@ fn an_agent_that_shows_nothing_leaves_it_unconfirmed_and_is_not_asked_twice() {
 
 #[test]
 fn an_enter_that_was_swallowed_is_pressed_once_more_and_no_more() {
-    let live = Live::new(&["dead-enter=1"]);
+    // It shows signs of life behind the first Enter, so that one was lost.
+    let live = Live::new(&["dead-enter=1", "tick=200"]);
     live.completed(&live.send("one"));
     assert_eq!(live.log.wait_for(1)[0].text, "one");
     assert_eq!(live.log.event_names(), ["dead_enter"]);
 
-    let live = Live::new(&["dead-enter=1000"]);
+    let live = Live::new(&["dead-enter=1000", "tick=200"]);
     let id = live.send("stuck");
     live.failed(&id, "indeterminate", "unconfirmed");
     assert_eq!((live.log.texts().len(), live.log.noted("paste")), (0, 1));

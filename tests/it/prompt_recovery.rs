@@ -218,7 +218,7 @@ fn a_server_that_was_lost_leaves_its_prompt_uncertain() {
     live.world.agents(&["relaunch", "--agent-id", &live.agent.id]).ok();
     live.log.wait_for_note("ready", 2);
     live.restart();
-    live.failed(&id, "indeterminate", "server_lost");
+    live.failed(&id, "indeterminate", "agent_ended");
     assert_eq!(live.log.texts(), Vec::<String>::new());
 }
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub draft: String,
     /// `footer=TEXT`: a line below the composer.
     pub footer: Option<String>,
+    /// `tick=MS`: a number below the composer that changes so often.
+    pub tick: Duration,
 }
 
 /// Settings and what remains: the steps.
@@ -59,6 +61,7 @@ pub fn read(words: impl Iterator<Item = String>) -> Result<(Settings, Vec<String
             "placeholder" => settings.placeholder = true,
             "unbracketed" => settings.unbracketed = true,
             "draft" => value.clone_into(&mut settings.draft),
+            "tick" => settings.tick = time()?,
             "footer" => settings.footer = Some(value.to_owned()),
             _ => steps.push(word),
         }
