@@ -109,10 +109,12 @@ fn cursor_row(look: &Look) -> &str {
     look.rows.get(look.now.cursor_y).map(String::as_str).unwrap_or_default()
 }
 
-/// Is the composer as it was before Enter: the cursor in the same column of a row that reads the same? It may stand
-/// elsewhere on the screen by now.
+/// Is the composer exactly as it was before Enter: the same row at the same place, the cursor where it was?
 pub(super) fn holds(before_enter: &Look, now: &Look) -> bool {
-    now.now.cursor_x == before_enter.now.cursor_x && cursor_row(now) == cursor_row(before_enter)
+    // A program that paints from the first row moves rows into the history that were never scrolled away.
+    let stayed =
+        now.now.cursor_line() == before_enter.now.cursor_line() || now.now.cursor_y == before_enter.now.cursor_y;
+    stayed && now.now.cursor_x == before_enter.now.cursor_x && cursor_row(now) == cursor_row(before_enter)
 }
 
 /// What proves that the program took the text when Enter was pressed; `None` while nothing does.
@@ -232,7 +234,9 @@ mod tests {
     fn an_unchanged_composer_holds_the_text_and_a_changed_one_does_not() {
         let typed = screen(&["old", "❯ hello"], 7, 1);
         assert!(holds(&typed, &screen(&["spinner", "❯ hello"], 7, 1)));
-        assert!(holds(&typed, &screen(&["❯ hello", "clock"], 7, 0)));
+        let mut painted = typed.clone();
+        painted.now.history += 2;
+        assert!(holds(&typed, &painted));
         assert!(!holds(&typed, &screen(&["❯ hello", "❯ "], 2, 1)));
         assert!(!holds(&typed, &screen(&["old", "❯ hello", ""], 0, 2)));
     }

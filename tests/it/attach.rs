@@ -305,6 +305,18 @@ fn cannot_start(break_it: impl Fn(&Agent), expected: &str) {
 }
 
 #[test]
+fn a_folder_in_place_of_the_queue_keeps_the_gateway_from_starting() {
+    cannot_start(
+        |agent| {
+            let queue = agent.root.join("gateway/queue.sqlite");
+            std::fs::remove_file(&queue).ok();
+            std::fs::create_dir(&queue).unwrap();
+        },
+        "queue.sqlite",
+    );
+}
+
+#[test]
 fn a_folder_in_place_of_the_lock_keeps_the_gateway_from_starting() {
     cannot_start(
         |agent| {

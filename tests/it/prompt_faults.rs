@@ -1,10 +1,14 @@
 //! What can be wrong with a terminal while a prompt is on its way.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 
-use crate::support::{Live, Sent, Stopped, World, eventually, fnv1a, prompt, signal};
+use crate::support::{Live, PATIENCE, Sent, Stopped, World, eventually, fnv1a, prompt, signal};
 
 fn sent(client: &str, text: &str, id: &str) -> Sent {
     Sent { client: client.to_owned(), text: text.to_owned(), id: Some(id.to_owned()) }
@@ -12,23 +16,27 @@ fn sent(client: &str, text: &str, id: &str) -> Sent {
 
 #[test]
 fn a_dead_pane_gets_nothing_and_the_server_lives() {
-    let live = Live::new(&["exit-after=1"]);
-    live.world.tmux(&["set", "-w", "-t", &live.agent.pane, "remain-on-exit", "on"]);
+    let live = Live::new(&["draft=half a thought"]);
+    let pane = live.agent.pane.as_str();
+    let asked = |format: &str| live.world.tmux(&["display-message", "-p", "-t", pane, format]);
+    live.world.tmux(&["set", "-w", "-t", pane, "remain-on-exit", "on"]);
     let server = live.world.server_pid();
-    live.ended(&live.send("one"));
-    eventually("a dead pane", || {
-        match live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_dead}"]).as_str() {
-            "1" => Ok(()),
-            other => Err(other.to_owned()),
-        }
+    let waiting = live.send("one");
+    live.deferred(&waiting, "draft");
+    signal(asked("#{pane_pid}").parse().unwrap(), Signal::KILL);
+    eventually("a dead pane", || match asked("#{pane_dead}").as_str() {
+        "1" => Ok(()),
+        other => Err(other.to_owned()),
     });
-    let answer = live.http.post("/v1/requests", &prompt("two"));
-    if answer.status == 200 {
-        live.failed(&crate::support::id_of(&answer.ok()), "refused", "agent_ended");
-    } else {
-        answer.refused(503);
-    }
-    assert_eq!((live.world.server_pid(), live.log.texts()), (server, vec!["one".to_owned()]));
+    live.deferred(&waiting, "agent_not_running");
+    live.http.post("/v1/requests", &prompt("two")).refused(503);
+    let now = serde_json::json!({"prompt": "now", "admission_policy": "always"});
+    live.http.post("/v1/control/prompt", &now).refused(503);
+    live.http.post("/v1/control/send-keys", &serde_json::json!({"sequence": "x"})).refused(503);
+    let direct = live.world.agents(&["prompt", "--agent-id", &live.agent.id, "--prompt", "direct"]);
+    assert_ne!(direct.status, 0, "{direct:#?}");
+    assert_eq!((live.world.server_pid(), live.log.texts()), (server, vec![]));
+    assert_eq!(live.log.noted("paste"), 0);
 }
 
 #[test]
@@ -124,14 +132,16 @@ fn a_flood_beside_the_agent_does_not_hold_a_prompt_up() {
 #[test]
 fn a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_whole() {
     let live = Live::new(&["placeholder"]);
-    for (size, limit) in [(600_000, 524_288), (1 << 20, 1 << 20)] {
-        let refused = live.http.post("/v1/requests", &prompt(&"x".repeat(size)));
-        assert_eq!(refused.status, 413, "{refused:?}");
-        let detail = refused.json()["detail"].to_string();
-        let body = serde_json::to_vec(&prompt(&"x".repeat(size))).unwrap().len();
-        let is_size = detail.contains(&size.to_string()) || detail.contains(&body.to_string());
-        assert!(is_size && detail.contains(&limit.to_string()), "{detail}");
-    }
+    let detail = live.http.post("/v1/requests", &prompt(&"x".repeat(600_000))).refused(413).to_string();
+    assert!(detail.contains("600000") && detail.contains("524288"), "{detail}");
+    // A body that cannot be a prompt is not read to its end.
+    let mut half = TcpStream::connect(("127.0.0.1", live.http.port)).unwrap();
+    let whole = live.http.request("POST", "/v1/requests", Some(&vec![b'x'; 2 << 20]));
+    half.write_all(&whole[..1_000]).unwrap();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    BufReader::new(&half).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let row = "0123456789abcdef".repeat(63) + "...............\n";
     let largest = row.repeat(512).trim_end().to_owned();
     live.completed(&live.send(&largest));
@@ -142,10 +152,11 @@ fn a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_
 #[test]
 fn an_agent_that_left_to_its_shell_gets_nothing() {
     let world = World::new();
-    let (agent, log) = world.tui_in_shell("alpha", &["exit-after=1"]);
+    let (agent, log) = world.tui_in_shell("alpha", &["work=600000", "exit-after=1"]);
     log.wait_for_note("ready", 1);
     let live = Live::over(world, agent, log);
-    live.ended(&live.send("one"));
+    live.completed(&live.send("one"));
+    live.keys(&["C-c"]);
     live.log.wait_for_note("left", 1);
     live.world.shows(&live.agent.pane, "bash");
     let id = live.send("touch canary");
@@ -190,17 +201,13 @@ fn an_agent_that_shows_nothing_leaves_it_unconfirmed_and_is_not_asked_twice() {
 
 #[test]
 fn an_enter_that_was_swallowed_is_pressed_once_more_and_no_more() {
-    let live = Live::new(&["clock", "dead-enter=1"]);
+    // It shows signs of life behind the first Enter, so that one was lost.
+    let live = Live::new(&["dead-enter=1", "tick=200"]);
     live.completed(&live.send("one"));
     assert_eq!(live.log.wait_for(1)[0].text, "one");
     assert_eq!(live.log.event_names(), ["dead_enter"]);
 
-    // A program that is silent may only be slow: a second Enter would answer whatever it asks next.
-    let live = Live::new(&["dead-enter=1"]);
-    live.failed(&live.send("one"), "indeterminate", "unconfirmed");
-    assert_eq!((live.log.texts().len(), live.log.event_names()), (0, vec!["dead_enter".to_owned()]));
-
-    let live = Live::new(&["clock", "dead-enter=1000"]);
+    let live = Live::new(&["dead-enter=1000", "tick=200"]);
     let id = live.send("stuck");
     live.failed(&id, "indeterminate", "unconfirmed");
     assert_eq!((live.log.texts().len(), live.log.noted("paste")), (0, 1));

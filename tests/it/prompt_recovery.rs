@@ -218,7 +218,6 @@ fn a_server_that_was_lost_leaves_its_prompt_uncertain() {
     live.world.agents(&["relaunch", "--agent-id", &live.agent.id]).ok();
     live.log.wait_for_note("ready", 2);
     live.restart();
-    // With the server went the agent, and what the pane remembered.
     live.failed(&id, "indeterminate", "agent_ended");
     assert_eq!(live.log.texts(), Vec::<String>::new());
 }

@@ -33,10 +33,10 @@ pub struct Settings {
     pub unbracketed: bool,
     /// `draft=TEXT`: somebody has begun to type.
     pub draft: String,
-    /// `clock`: the seconds that it has been running, below the composer; so it paints without being asked.
-    pub clock: bool,
     /// `footer=TEXT`: a line below the composer.
     pub footer: Option<String>,
+    /// `tick=MS`: a number below the composer that changes so often.
+    pub tick: Duration,
 }
 
 /// Settings and what remains: the steps.
@@ -61,7 +61,7 @@ pub fn read(words: impl Iterator<Item = String>) -> Result<(Settings, Vec<String
             "placeholder" => settings.placeholder = true,
             "unbracketed" => settings.unbracketed = true,
             "draft" => value.clone_into(&mut settings.draft),
-            "clock" => settings.clock = true,
+            "tick" => settings.tick = time()?,
             "footer" => settings.footer = Some(value.to_owned()),
             _ => steps.push(word),
         }

@@ -75,6 +75,7 @@ struct Tui<'a> {
     enters: u64,
     dialog_was_shown: bool,
     begun: Instant,
+    born: Instant,
     last_input: Instant,
     /// The input so far came before this moment; an incomplete sequence is decided then.
     escape_due: Option<Instant>,
@@ -97,6 +98,7 @@ pub fn run(settings: &Settings, log: &mut Log) -> std::io::Result<Option<ExitCod
         enters: 0,
         dialog_was_shown: false,
         begun: now,
+        born: now,
         last_input: now,
         escape_due: None,
     };
@@ -344,8 +346,9 @@ impl Tui<'_> {
             region.cursor = Some(region.rows.len() - 1);
         }
         region.rows.extend(self.settings.footer.clone());
-        if self.settings.clock {
-            region.rows.push(format!("up {} s", self.begun.elapsed().as_secs()));
+        if !self.settings.tick.is_zero() {
+            let ticks = self.born.elapsed().as_millis() / self.settings.tick.as_millis();
+            region.rows.push(format!("({ticks})"));
         }
         region
     }
@@ -354,8 +357,9 @@ impl Tui<'_> {
     fn next_due(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Busy { until } | Phase::Working { until, .. } => Some(until.min(Instant::now() + FRAME)),
-            Phase::Ready | Phase::Dialog => self.settings.clock.then(|| Instant::now() + FRAME),
+            Phase::Ready | Phase::Dialog => None,
         };
-        [own, self.screen.due(), self.escape_due].into_iter().flatten().min()
+        let tick = (!self.settings.tick.is_zero()).then(|| Instant::now() + self.settings.tick / 2);
+        [own, tick, self.screen.due(), self.escape_due].into_iter().flatten().min()
     }
 }
