@@ -182,15 +182,20 @@ impl<J: Journal> Act<'_, J> {
             "row": excerpt(look), "bytes": self.delivery.prompt.text().len(), "control_characters_removed": removed,
             "footing": self.footing });
         let held = |reason, detail: String| Ok(Err(Outcome::Held(reason, detail)));
-        let buffer = match self.hand.load(id, self.delivery.prompt.text().as_bytes().to_vec()).await {
+        // The intent is on record before the message that types is sent; the buffer alone does nothing.
+        let text = self.delivery.prompt.text().as_bytes().to_vec();
+        let intent = Note::new(Receipt::Typing).seen(seen);
+        let (loaded, begun) = tokio::join!(self.hand.load(id, text), self.journal.begin(intent));
+        if begun != Ok(true) {
+            if let Ok(buffer) = loaded {
+                self.hand.unload(&buffer).await;
+            }
+            return begun.map(|_withdrawn| Err(Outcome::Withdrawn));
+        }
+        let buffer = match loaded {
             Ok(buffer) => buffer,
             Err(error) => return held("tmux_unreachable", error.to_string()),
         };
-        let begun = self.journal.begin(Note::new(Receipt::Typing).seen(seen)).await;
-        if begun != Ok(true) {
-            self.hand.unload(&buffer).await;
-            return begun.map(|_withdrawn| Err(Outcome::Withdrawn));
-        }
         let strokes = [Stroke::Paste { buffer: buffer.clone(), bracketed: true }];
         let (guard, mark) = (self.guard(look), Mark::typed(id, &self.footing.typed));
         let mut pace = Pace(50);
