@@ -57,7 +57,7 @@ fn invalid(issue: Issue) -> Problem {
 
 fn doubled(trail: Trail) -> Issue {
     let mut place = vec!["body".into()];
-    place.extend(trail.place.into_inner());
+    place.extend(trail.place.into_inner().into_iter().rev());
     Issue {
         kind: "duplicate_key",
         place,
@@ -87,9 +87,10 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     (start + column).saturating_sub(1).min(text.len())
 }
 
-/// The way to the value that is being read.
+/// Where a key stands twice.
 #[derive(Debug, Default)]
 struct Trail {
+    /// The way to it, innermost first: it is gathered on the way out.
     place: RefCell<Vec<Value>>,
     doubled: Cell<bool>,
 }
@@ -99,12 +100,12 @@ struct Trail {
 struct Strict<'t>(&'t Trail);
 
 impl Strict<'_> {
-    fn enter(self, step: Value) {
-        self.0.place.borrow_mut().push(step);
-    }
-
-    fn leave(self) {
-        self.0.place.borrow_mut().pop();
+    /// Notes the step that led to an error, if that is a key that stands twice.
+    fn led<E>(self, error: E, step: impl Into<Value>) -> E {
+        if self.0.doubled.get() {
+            self.0.place.borrow_mut().push(step.into());
+        }
+        error
     }
 }
 
@@ -154,10 +155,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            self.enter(list.len().into());
-            let next = access.next_element_seed(self)?;
-            self.leave();
-            match next {
+            match access.next_element_seed(self).map_err(|error| self.led(error, list.len()))? {
                 Some(value) => list.push(value),
                 None => return Ok(Value::Array(list)),
             }
@@ -167,13 +165,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = access.next_key::<String>()? {
-            self.enter(name.as_str().into());
             if map.contains_key(&name) {
                 self.0.doubled.set(true);
-                return Err(de::Error::custom("a key stands twice"));
+                return Err(self.led(de::Error::custom("a key stands twice"), name));
             }
-            map.insert(name, access.next_value_seed(self)?);
-            self.leave();
+            let value = access.next_value_seed(self).map_err(|error| self.led(error, name.as_str()))?;
+            map.insert(name, value);
         }
         Ok(Value::Object(map))
     }

@@ -109,13 +109,13 @@ impl Issues {
 #[derive(Debug, Clone)]
 pub(super) struct Field<'v> {
     value: &'v Value,
-    place: Vec<Value>,
+    place: Vec<&'v str>,
 }
 
 impl<'v> Field<'v> {
     /// The whole body.
     pub(super) fn body(value: &'v Value) -> Self {
-        Self { value, place: vec!["body".into()] }
+        Self { value, place: vec!["body"] }
     }
 
     /// Says what is wrong with this value.
@@ -127,7 +127,8 @@ impl<'v> Field<'v> {
         issues: &mut Issues,
     ) {
         let message = message.into();
-        issues.add(Issue { kind, place: self.place.clone(), message, input: shown(self.value), context });
+        let place = self.place.iter().map(|name| Value::from(*name)).collect();
+        issues.add(Issue { kind, place, message, input: shown(self.value), context });
     }
 
     /// Says which rule this value breaks.
@@ -208,10 +209,8 @@ impl<'v> Field<'v> {
         Some(Object { map, field: self.clone() })
     }
 
-    fn below(&self, name: &str, value: &'v Value) -> Self {
-        let mut place = self.place.clone();
-        place.push(name.into());
-        Self { value, place }
+    fn below(&self, name: &'v str, value: &'v Value) -> Self {
+        Self { value, place: [&self.place[..], &[name]].concat() }
     }
 }
 
@@ -239,7 +238,7 @@ impl<'v> Object<'v> {
     }
 
     /// A field that has to be there.
-    pub(super) fn required(&self, name: &str, issues: &mut Issues) -> Option<Field<'v>> {
+    pub(super) fn required(&self, name: &'v str, issues: &mut Issues) -> Option<Field<'v>> {
         let found = self.given(name);
         if found.is_none() {
             let missing = self.field.below(name, self.field.value);
@@ -249,12 +248,12 @@ impl<'v> Object<'v> {
     }
 
     /// A field that may be missing.
-    pub(super) fn given(&self, name: &str) -> Option<Field<'v>> {
+    pub(super) fn given(&self, name: &'v str) -> Option<Field<'v>> {
         self.map.get(name).map(|value| self.field.below(name, value))
     }
 
     /// A field that may be missing or null.
-    pub(super) fn not_null(&self, name: &str) -> Option<Field<'v>> {
+    pub(super) fn not_null(&self, name: &'v str) -> Option<Field<'v>> {
         self.given(name).filter(|field| !field.value.is_null())
     }
 
