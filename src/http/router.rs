@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Instant};
 use axum::{
     Extension, Json, Router,
     body::Body,
-    http::{HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderValue, Method, Request, Response, StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -63,14 +63,15 @@ pub fn handler(
     move |request, connection| {
         let (app, access, router, instance) = (app.clone(), access.clone(), router.clone(), instance.clone());
         Box::pin(async move {
-            let begun = begin();
-            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let log = app.diagnostics.is_enabled().then(|| Line::begin(&request));
             let mut response = match access.check(&request, &connection) {
                 Ok(()) => answer(router, request).await,
                 Err(denied) => refuse(&denied),
             };
             mark(&mut response, instance);
-            record(&app, begun, method.as_str(), &path, response.status());
+            if let Some(line) = log {
+                line.end(&app, response.status());
+            }
             response
         })
     }
@@ -107,25 +108,31 @@ fn mark(response: &mut Response<Body>, instance: HeaderValue) {
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures how long a request takes")]
-fn begin() -> Instant {
-    Instant::now()
+/// One request for the diagnostics log.
+struct Line {
+    begun: Instant,
+    method: Method,
+    path: String,
 }
 
-fn record(app: &App, begun: Instant, method: &str, path: &str, status: StatusCode) {
-    if !app.diagnostics.is_enabled() {
-        return;
+impl Line {
+    #[expect(clippy::disallowed_methods, reason = "measures how long a request takes")]
+    fn begin(request: &Request<Incoming>) -> Self {
+        Self { begun: Instant::now(), method: request.method().clone(), path: request.uri().path().to_owned() }
     }
-    let mut fields = Map::new();
-    fields.insert("method".to_owned(), json!(method));
-    fields.insert("path".to_owned(), json!(path));
-    fields.insert("status_code".to_owned(), json!(status.as_u16()));
-    fields
-        .insert("duration_ms".to_owned(), Value::from(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)));
-    let (level, event) = if status.is_server_error() {
-        (DiagnosticLevel::Error, "gateway.http_request_failed")
-    } else {
-        (DiagnosticLevel::Info, "gateway.http_request_completed")
-    };
-    app.diagnostics.record(clock::now(), level, event, fields);
+
+    fn end(self, app: &App, status: StatusCode) {
+        let took = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut fields = Map::new();
+        fields.insert("method".to_owned(), json!(self.method.as_str()));
+        fields.insert("path".to_owned(), json!(self.path));
+        fields.insert("status_code".to_owned(), json!(status.as_u16()));
+        fields.insert("duration_ms".to_owned(), Value::from(took));
+        let (level, event) = if status.is_server_error() {
+            (DiagnosticLevel::Error, "gateway.http_request_failed")
+        } else {
+            (DiagnosticLevel::Info, "gateway.http_request_completed")
+        };
+        app.diagnostics.record(clock::now(), level, event, fields);
+    }
 }
