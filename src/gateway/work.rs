@@ -22,7 +22,7 @@ use crate::{
 const FOLLOW: Duration = Duration::from_millis(50);
 
 /// Journal entries that are read together.
-const PAGE: usize = 256;
+const PAGE: usize = 64;
 
 /// The queue with what keeps it running.
 pub(super) struct Work {

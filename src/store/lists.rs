@@ -35,13 +35,23 @@ macro_rules! requests_where {
     };
 }
 
+/// What waits. A payload behind the first one is left out unless it is as short as a control intent: many large prompts
+/// may wait, and whoever looks for what to do next reads only the first.
+const WAITING: &str = "SELECT a.sequence, a.request_id, a.request_kind, a.route, \
+     CASE WHEN octet_length(g.payload_json) <= 256 OR a.sequence = (SELECT sequence FROM agents_requests \
+     WHERE state = 'accepted' AND route = 'queue' ORDER BY sequence LIMIT 1) THEN coalesce(g.payload_json, '{}') ELSE '{}' END, \
+     a.epoch, a.expires_at_utc, a.receipt \
+     FROM agents_requests a LEFT JOIN gateway_requests g ON g.request_id = a.request_id \
+     WHERE a.state = 'accepted' AND a.route = 'queue' ORDER BY a.sequence LIMIT ?1";
+
 impl Store {
-    /// Rows of the queue that wait, in the order in which they came.
+    /// Rows of the queue that wait, in the order in which they came. The first one is whole; of the others, payloads
+    /// that are longer than those of control intents are left out.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn waiting(&self, limit: usize) -> Result<Vec<QueuedRow>, StoreError> {
-        self.queued(queued_where!("a.state = 'accepted' AND a.route = 'queue'"), limit as u64).await
+        self.queued(WAITING, limit as u64).await
     }
 
     /// Rows of every route that were taken up and are not done.
@@ -151,7 +161,7 @@ mod tests {
     async fn frequent_questions_need_no_sorting_and_no_search() {
         let scratch = Scratch::new();
         let questions = [
-            queued_where!("a.state = 'accepted' AND a.route = 'queue'"),
+            WAITING,
             queued_where!("a.state = 'running'"),
             requests_where!("a.state = ?3 AND a.sequence < ?1 ORDER BY a.sequence DESC LIMIT ?2"),
             requests_where!("a.request_id = ?1"),
@@ -166,8 +176,22 @@ mod tests {
                 })
                 .await
                 .unwrap();
-            assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{question}: {plan:?}");
+            let is_direct = |step: &String| step.starts_with("SEARCH") || step.starts_with("SCALAR SUBQUERY");
+            assert!(plan.iter().all(is_direct), "{question}: {plan:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn only_the_first_of_many_large_prompts_is_read() {
+        let scratch = Scratch::new();
+        let (large, small) = (format!("{{\"prompt\":\"{}\"}}", "x".repeat(10_000)), "{\"prompt\":\"/clear\"}");
+        for (number, payload) in [(1, large.as_str()), (2, &large), (3, small)] {
+            let row = crate::store::NewRow { payload_json: payload.to_owned(), ..crate::store::scratch::row(number) };
+            scratch.accept(row).await.unwrap();
+        }
+        let rows = scratch.store.waiting(9).await.unwrap();
+        let payloads: Vec<String> = rows.into_iter().map(|row| row.payload_json).collect();
+        assert_eq!(payloads, [large.as_str(), "{}", small]);
     }
 
     #[tokio::test]

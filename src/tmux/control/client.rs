@@ -43,8 +43,8 @@ const MOST_UNWRITTEN: usize = 64 * 1024;
 /// Batches of commands that may wait between the callers and the driver.
 const MOST_WAITING: usize = 64;
 
-/// What one read can take. A pipe holds as much.
-const READ_SIZE: usize = 64 * 1024;
+/// What one read can take: more than nearly every answer, and kept for as long as the client lives.
+const READ_SIZE: usize = 16 * 1024;
 
 /// What a command printed, line by line, without line breaks.
 pub type Answer = Result<Vec<Vec<u8>>, ControlError>;
