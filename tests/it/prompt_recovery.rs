@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    Http, Live, Seeded, Sent, Told, Tracer, World, eventually, eventually_within, gone, id_of, port_of, prompt, signal,
-    stat, tree,
+    Http, Live, Seeded, Sent, Told, Tracer, World, eventually, eventually_within, gone, id_of, lock_is_held, port_of,
+    prompt, signal, stat, tree,
 };
 
 fn sent(client: &str, text: String, id: Option<String>) -> Sent {
@@ -206,6 +206,42 @@ fn deaths_in_the_middle_of_a_commit_lose_nothing_that_was_answered() {
     live.drained(Duration::from_secs(120));
     // Some were stored although nobody heard of it: the checker knows them from the gateway.
     live.holds(&all, &[]);
+}
+
+/// Runs a gateway of this session as a child, and waits until it is public.
+fn gateway_child(live: &mut Live) -> std::process::Child {
+    live.world.agents(&["gateway", "detach", "--agent-id", &live.agent.id]).ok();
+    let mut command = live.world.command(World::program());
+    command.args(["gateway", "run", "--session-root"]).arg(&live.agent.root);
+    let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let port = eventually("the gateway to be public", || match live.world.status(&live.agent) {
+        status if status["gateway_health"] == "healthy" => Ok(port_of(&status)),
+        status => Err(status.to_string()),
+    });
+    live.http = Http::new(port);
+    child
+}
+
+#[test]
+fn a_gateway_that_is_told_to_stop_finishes_what_it_types_and_begins_nothing_more() {
+    for step in ["queued", "typing", "typed"] {
+        let mut live = Live::new(&["slow-paint=150", "work=50"]);
+        let mut child = gateway_child(&mut live);
+        let (first, second) = (live.send("first"), live.send("second"));
+        live.receives(&first, step);
+        signal(child.id(), Signal::TERM);
+        assert!(child.wait().unwrap().success(), "{step}");
+        assert_eq!(live.world.status(&live.agent)["gateway_health"], "not_attached");
+        assert!(!lock_is_held(&live.agent));
+        assert!(live.log.texts().len() <= 1, "{step}");
+        live.restart();
+        live.completed(&first);
+        live.completed(&second);
+        assert_eq!((live.log.wait_for(2).len(), live.log.texts()), (2, vec!["first".to_owned(), "second".to_owned()]));
+        let typed = live.receipts(&first).iter().filter(|name| *name == "typing").count();
+        assert!((1..=2).contains(&typed), "{step}: {:?}", live.receipts(&first));
+        is_tidy(&live);
+    }
 }
 
 #[test]
