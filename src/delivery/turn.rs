@@ -52,6 +52,13 @@ impl Turn {
         Note::new(Receipt::Indeterminate).because("agent_ended", "the agent ended before it was ready again")
     }
 
+    /// The receipt of a turn during which nobody was there, and behind which another text was typed.
+    pub fn overtaken() -> Note {
+        Note::new(Receipt::TurnEnded)
+            .because("superseded", "another text was typed before anybody saw its end")
+            .seen(json!({ "proof": "superseded", "reply": null, "reply_missing": "nobody was there to see it" }))
+    }
+
     /// The receipt of a turn that another prompt was typed into.
     pub fn superseded(&self, by: &Self) -> Note {
         let detail = format!("request {} was typed before the agent was ready again", by.id);

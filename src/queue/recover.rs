@@ -46,6 +46,40 @@ impl Worker {
         for row in store.waiting_direct().await.map_err(|error| closed(&error))? {
             self.queue.refuse(&row.id, "gateway_ended", "the gateway ended before it was typed").await?;
         }
+        if after == After::Start && self.turn.is_none() {
+            self.resume().await?;
+        }
+        Ok(())
+    }
+
+    /// Follows the turn that the last gateway did not see the end of, if the pane still is in it.
+    async fn resume(&mut self) -> Result<(), JournalClosed> {
+        let store = &self.queue.inner.store;
+        let Some(row) = store.open_turn().await.map_err(|error| closed(&error))? else { return Ok(()) };
+        let shown = store.show(&row.id).await.map_err(|error| closed(&error))?;
+        // What another program completed has no journal, and nobody here waits for its end.
+        if shown.is_none_or(|(_, journal)| !journal.iter().any(|entry| entry.note().is_some())) {
+            return Ok(());
+        }
+        let agent = self.queue.agent();
+        let process = agent.process.as_ref().filter(|_| row.epoch == agent.epoch);
+        let hand = self.queue.hand();
+        let now = loop {
+            match hand.look().await {
+                Ok(look) => break Some(look.now),
+                Err(HandError::Gone(_)) => break None,
+                Err(error) => tracing::warn!(%error, "waiting for tmux before the last turn is followed"),
+            }
+            sleep(AGAIN).await;
+        };
+        match (process, now) {
+            (Some(process), Some(now)) if now.last_typed(row.id.as_str()) => {
+                let (pid, started) = (process.process.pid, row.receipt == Receipt::TurnStarted);
+                self.follow_next(Turn { id: row.id, start: None, pid, started }).await;
+            }
+            (Some(_), Some(_)) => self.queue.remember(&row.id, vec![Turn::overtaken()]).await,
+            _ => self.queue.remember(&row.id, vec![Turn::lost()]).await,
+        }
         Ok(())
     }
 

@@ -70,6 +70,23 @@ impl Store {
         self.queued(queued_where!("a.state = 'accepted' AND a.route <> 'queue'"), ALL).await
     }
 
+    /// The prompt that came last of those that were submitted and whose turn has no end on record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_turn(&self) -> Result<Option<RequestRow>, StoreError> {
+        self.read(|view| {
+            view.sql
+                .prepare_cached(requests_where!(
+                    "a.state = 'completed' AND a.receipt IN ('submitted', 'turn_started') \
+                     AND a.request_kind NOT IN ('interrupt', 'send_keys') ORDER BY a.sequence DESC LIMIT 1"
+                ))?
+                .query_row([], rows::request)
+                .optional()
+        })
+        .await
+    }
+
     async fn queued(&self, statement: &'static str, limit: u64) -> Result<Vec<QueuedRow>, StoreError> {
         self.read(move |view| view.sql.prepare_cached(statement)?.query_map([limit], rows::queued)?.collect()).await
     }

@@ -333,18 +333,3 @@ fn a_half_typed_line_of_a_person_is_left_alone() {
         (2, vec!["half a thought, and its end".to_owned(), "from outside".to_owned()])
     );
 }
-
-#[test]
-fn the_gateway_finishes_what_it_types_when_it_is_told_to_stop() {
-    for number in 0..10 {
-        let mut live = Live::new(&["slow-paint=60"]);
-        let id = live.send("one");
-        let gateway = live.world.gateway_pid();
-        std::thread::sleep(Duration::from_millis(number * 15));
-        signal(gateway, Signal::TERM);
-        crate::support::gone(gateway);
-        live.restart();
-        live.completed(&id);
-        assert_eq!(live.log.texts(), ["one"]);
-    }
-}

@@ -1,6 +1,7 @@
 //! The gateway dies, at any moment: no prompt is typed twice, and none is lost without a word.
 
 use std::{
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -8,7 +9,10 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Http, Live, Seeded, Sent, World, eventually_within, gone, id_of, port_of, prompt, signal};
+use crate::support::{
+    Http, Live, Seeded, Sent, Told, Tracer, World, eventually, eventually_within, gone, id_of, lock_is_held, port_of,
+    prompt, signal, stat, tree,
+};
 
 fn sent(client: &str, text: String, id: Option<String>) -> Sent {
     Sent { client: client.to_owned(), text, id }
@@ -38,27 +42,98 @@ fn pass(time: Duration) {
     }
 }
 
+/// Nothing of the dead gateways is left in tmux, among the processes, or in the folders.
+#[track_caller]
+fn is_tidy(live: &Live) {
+    live.world.is_consistent(&live.agent);
+    eventually("one control client", || match live.world.tmux(&["list-clients", "-F", "#{client_control_mode}"]) {
+        clients if clients == "1" => Ok(()),
+        clients => Err(clients),
+    });
+    assert_eq!(live.world.tmux(&["list-buffers"]), "");
+    // A snapshot may be on its way into its place.
+    eventually("no temporary file", || {
+        let is_temporary = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "tmp");
+        tree(&live.agent.root).into_keys().find(is_temporary).map_or(Ok(()), |path| Err(path.display().to_string()))
+    });
+    let queue = rusqlite::Connection::open(live.agent.root.join("gateway/queue.sqlite")).unwrap();
+    let found: String = queue.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+}
+
 #[test]
 fn two_hundred_deaths_at_any_moment_type_nothing_twice_and_lose_nothing() {
     let seed = 20_261_121;
     let mut chance = Seeded::new(seed);
-    let mut live = Live::new(&["work=15"]);
+    let mut live = Live::new(&["work=5"]);
     let mut all = Vec::new();
     for run in 0..200 {
-        for _ in 0..chance.within(1..4) {
+        for _ in 0..chance.within(1..3) {
             let text = format!("prompt {} of run {run}.", all.len());
             let id = send_surely(&mut live, &text, &format!("key-{}", all.len()));
             all.push(sent("one", text, Some(id)));
         }
         pass(Duration::from_micros(chance.within(0..80_000)));
-        live.world.kill_gateways();
-        live.restart();
+        live.kill_and_restart();
     }
     live.drained(Duration::from_secs(120));
     eprintln!("seed {seed}: {} prompts", all.len());
     live.holds(&all, &[]);
-    let uncertain = crate::support::Told::all(&live.http).iter().filter(|told| told.state == "failed").count();
+    let uncertain = Told::all(&live.http).into_iter().filter(|told| told.state == "failed").count();
     assert_eq!(uncertain, 0, "the pane's own memory tells what became of each");
+    is_tidy(&live);
+}
+
+#[test]
+fn a_death_in_every_commit_of_a_delivery_is_survived() {
+    if !World::strace_available() {
+        eprintln!("skipped: no strace here");
+        return;
+    }
+    let mut live = Live::new(&["work=20"]);
+    let mut all = Vec::new();
+    let mut died = true;
+    while died {
+        let number = all.len() + 1;
+        let (text, key) = (format!("prompt {number}."), format!("key-{number}"));
+        let gateway = live.world.gateway_pid();
+        let tracer = Tracer::new(gateway, "fdatasync,fsync", &format!("signal=KILL:when={number}"));
+        let body = prompt(&text).to_string();
+        let first = live.http.with("Idempotency-Key", &key).try_keep().and_then(|mut connection| {
+            connection.send("POST", "/v1/requests", Some(body.as_bytes())).map(|answer| id_of(&answer.ok()))
+        });
+        died = eventually("its death, or the end of the turn", || match &first {
+            _ if stat(gateway).is_none() => Ok(true),
+            Ok(id) => {
+                // It may die while it answers.
+                let shown = live
+                    .http
+                    .try_keep()
+                    .and_then(|mut connection| connection.send("GET", &format!("/v1/requests/{id}"), None));
+                match shown {
+                    Ok(shown) if shown.json()["receipt"] == "turn_ended" => Ok(false),
+                    other => Err(format!("{other:?}")),
+                }
+            }
+            Err(error) => Err(error.to_string()),
+        });
+        drop(tracer);
+        if died {
+            live.world.kill_gateways();
+            live.restart();
+        }
+        // The caller who heard nothing asks again.
+        let id = send_surely(&mut live, &text, &key);
+        assert!(first.is_err() || first.is_ok_and(|first| first == id));
+        live.receives(&id, "turn_ended");
+        let typed = live.receipts(&id).iter().filter(|name| *name == "typing").count();
+        assert!((1..=2).contains(&typed), "{:?}", live.shown(&id));
+        all.push(sent("one", text, Some(id)));
+    }
+    assert!(all.len() >= 5, "accepted, typing, typed, submitted, turn: {}", all.len());
+    live.holds(&all, &[]);
+    assert_eq!(live.log.event_names(), Vec::<String>::new());
+    is_tidy(&live);
 }
 
 #[test]
@@ -96,49 +171,77 @@ fn deaths_in_the_middle_of_a_commit_lose_nothing_that_was_answered() {
         eprintln!("skipped: no strace here");
         return;
     }
-    let mut live = Live::new(&["work=5"]);
+    let mut chance = Seeded::new(11);
+    let mut live = Live::new(&["draft=half a thought"]);
     let mut all = Vec::new();
-    for nth in 1..=12 {
-        live.world.kill_gateways();
-        let mut command = live.world.command("strace");
-        command.args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"]);
-        command.args(["-e", &format!("inject=fdatasync,fsync:signal=KILL:when={}+", nth * 3)]);
-        command.arg(World::program()).args(["gateway", "run", "--session-root"]).arg(&live.agent.root);
-        let mut child =
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        let died = AtomicBool::new(false);
+    for run in 0..12 {
+        let gateway = live.world.gateway_pid();
+        let tracer = Tracer::new(gateway, "fdatasync,fsync", &format!("signal=KILL:when={}", chance.within(2..9)));
         let answered: Vec<Sent> = std::thread::scope(|scope| {
-            let (live, died) = (&live, &died);
+            let port = live.http.port;
             let client = move |client: usize| {
                 let mut answered = Vec::new();
-                for number in 0..40 {
-                    let text = format!("prompt {number} of client {client} in run {nth}.");
+                for number in 0.. {
+                    let text = format!("prompt {number} of client {client} in run {run}.");
                     let body = prompt(&text).to_string();
-                    let answer = Http::new(live.http.port)
+                    let answer = Http::new(port)
                         .try_keep()
                         .and_then(|mut connection| connection.send("POST", "/v1/requests", Some(body.as_bytes())));
-                    match answer {
-                        Ok(answer) if answer.status == 200 => {
-                            answered.push(sent(&format!("{client} in {nth}"), text, Some(id_of(&answer.json()))));
-                        }
-                        _ if died.load(Ordering::Relaxed) => break,
-                        _ => std::thread::sleep(Duration::from_millis(5)),
-                    }
+                    let Ok(answer) = answer else { break };
+                    answered.push(sent(&format!("{client} in {run}"), text, Some(id_of(&answer.ok()))));
                 }
                 answered
             };
             let clients: Vec<_> = (0..8).map(|number| scope.spawn(move || client(number))).collect();
-            child.wait().unwrap();
-            died.store(true, Ordering::Relaxed);
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         });
+        gone(gateway);
+        drop(tracer);
         all.extend(answered);
+        live.world.kill_gateways();
         live.restart();
     }
     assert!(!all.is_empty());
-    live.drained(Duration::from_secs(300));
+    live.keys(&["C-c"]);
+    live.drained(Duration::from_secs(120));
     // Some were stored although nobody heard of it: the checker knows them from the gateway.
     live.holds(&all, &[]);
+}
+
+/// Runs a gateway of this session as a child, and waits until it is public.
+fn gateway_child(live: &mut Live) -> std::process::Child {
+    live.world.agents(&["gateway", "detach", "--agent-id", &live.agent.id]).ok();
+    let mut command = live.world.command(World::program());
+    command.args(["gateway", "run", "--session-root"]).arg(&live.agent.root);
+    let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let port = eventually("the gateway to be public", || match live.world.status(&live.agent) {
+        status if status["gateway_health"] == "healthy" => Ok(port_of(&status)),
+        status => Err(status.to_string()),
+    });
+    live.http = Http::new(port);
+    child
+}
+
+#[test]
+fn a_gateway_that_is_told_to_stop_finishes_what_it_types_and_begins_nothing_more() {
+    for step in ["queued", "typing", "typed"] {
+        let mut live = Live::new(&["slow-paint=150", "work=50"]);
+        let mut child = gateway_child(&mut live);
+        let (first, second) = (live.send("first"), live.send("second"));
+        live.receives(&first, step);
+        signal(child.id(), Signal::TERM);
+        assert!(child.wait().unwrap().success(), "{step}");
+        assert_eq!(live.world.status(&live.agent)["gateway_health"], "not_attached");
+        assert!(!lock_is_held(&live.agent));
+        assert!(live.log.texts().len() <= 1, "{step}");
+        live.restart();
+        live.completed(&first);
+        live.completed(&second);
+        assert_eq!((live.log.wait_for(2).len(), live.log.texts()), (2, vec!["first".to_owned(), "second".to_owned()]));
+        let typed = live.receipts(&first).iter().filter(|name| *name == "typing").count();
+        assert!((1..=2).contains(&typed), "{step}: {:?}", live.receipts(&first));
+        is_tidy(&live);
+    }
 }
 
 #[test]

@@ -42,8 +42,8 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // It lets go of the process before it ends.
-        signal(self.0.id(), rustix::process::Signal::INT);
+        // The kernel lets go of the process then. Asked to end, `strace` would wait for threads that are dead already.
+        signal(self.0.id(), rustix::process::Signal::KILL);
         self.0.wait().ok();
     }
 }
