@@ -33,6 +33,7 @@ mod predecessor;
 mod prompt_control;
 mod prompt_faults;
 mod prompt_load;
+mod prompt_promises;
 mod prompt_recovery;
 mod prompt_requests;
 mod prompt_store;
