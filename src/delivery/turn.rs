@@ -104,9 +104,14 @@ impl Turn {
     }
 
     async fn reply(&self, hand: &Hand, look: &Look) -> (Option<String>, Option<String>) {
-        let Some(start) = self.start else {
+        let Some(start) = &self.start else {
             return (None, Some("the gateway was restarted during the turn".to_owned()));
         };
+        if let Some((row, expected)) = start.anchor(look)
+            && hand.text(row, row).await.map_or(true, |text| text.trim_end() != expected)
+        {
+            return (None, Some("the pane's history is full, and rows were dropped".to_owned()));
+        }
         match cut(start, look) {
             Reply::Nothing => (Some(String::new()), None),
             Reply::Unreadable(why) => (None, Some(why.to_owned())),

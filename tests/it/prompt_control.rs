@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Live, Sent, eventually};
+use crate::support::{Answer, Live, PATIENCE, Sent, eventually};
 
 fn now(live: &Live, text: &str, policy: &str) -> Answer {
     live.http.post("/v1/control/prompt", &json!({"schema_version": 2, "prompt": text, "admission_policy": policy}))
@@ -87,21 +87,25 @@ fn chat_sessions_and_models_are_not_for_terminals() {
 
 #[test]
 fn of_two_at_the_same_time_exactly_one_is_admitted() {
+    let live = Live::new(&["work=600000"]);
     for round in 0..10 {
-        let live = Live::new(&["work=600000"]);
         let start = Barrier::new(4);
         let statuses: Vec<u16> = std::thread::scope(|scope| {
             let (live, start) = (&live, &start);
             let one = move |number: usize| {
                 start.wait();
-                now(live, &format!("prompt {number}"), "ready_only").status
+                now(live, &format!("prompt {number} of {round}"), "ready_only").status
             };
             let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || one(number))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let admitted = statuses.iter().filter(|status| **status == 200).count();
-        assert_eq!((admitted, live.log.wait_for(1).len()), (1, 1), "round {round}: {statuses:?}");
+        assert_eq!((admitted, live.log.wait_for(round + 1).len()), (1, round + 1), "{statuses:?}");
         assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
+        live.interrupt();
+        live.log.wait_for_note("turn_ended", round + 1);
+        live.drained(PATIENCE);
+        live.world.shows(&live.agent.pane, "❯");
     }
 }
 
@@ -203,6 +207,42 @@ fn many_senders_of_every_kind_never_interleave() {
         assert_eq!(got.iter().filter(|prompt| prompt.text == sent.text).count(), 1, "{sent:?}");
     }
     for client in ["queue", "direct", "keys"] {
+        let texts: Vec<&str> = all.iter().filter(|sent| sent.client == client).map(|sent| sent.text.as_str()).collect();
+        let order: Vec<&str> =
+            got.iter().map(|prompt| prompt.text.as_str()).filter(|text| texts.contains(text)).collect();
+        assert_eq!(order, texts);
+    }
+}
+
+#[test]
+fn prompts_without_the_gateway_do_not_interleave_with_its_own() {
+    let live = Live::new(&["work=10", "slow-paint=20"]);
+    let all: Vec<Sent> = std::thread::scope(|scope| {
+        let live = &live;
+        let queued = scope.spawn(move || {
+            let texts = (0..20).map(|number| format!("queued {number}."));
+            texts.map(|text| Sent { client: "queue".into(), id: Some(live.send(&text)), text }).collect::<Vec<_>>()
+        });
+        let direct = |client: usize| {
+            let send = move |number: usize| {
+                let text = format!("direct {number} of {client}.");
+                live.world.agents(&["prompt", "--agent-id", &live.agent.id, "--prompt", &text]).ok();
+                Sent { client: format!("direct {client}"), text, id: None }
+            };
+            scope.spawn(move || (0..6).map(send).collect::<Vec<_>>())
+        };
+        let others = [direct(1), direct(2)];
+        let mut all = queued.join().unwrap();
+        all.extend(others.into_iter().flat_map(|client| client.join().unwrap()));
+        all
+    });
+    live.drained(PATIENCE);
+    let got = live.log.wait_for(all.len());
+    assert_eq!((got.len(), live.log.event_names()), (all.len(), vec![]));
+    for sent in &all {
+        assert_eq!(got.iter().filter(|prompt| prompt.text == sent.text).count(), 1, "{sent:?}");
+    }
+    for client in ["queue", "direct 1", "direct 2"] {
         let texts: Vec<&str> = all.iter().filter(|sent| sent.client == client).map(|sent| sent.text.as_str()).collect();
         let order: Vec<&str> =
             got.iter().map(|prompt| prompt.text.as_str()).filter(|text| texts.contains(text)).collect();

@@ -8,7 +8,9 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::support::{Live, PATIENCE, Sent, Stopped, World, eventually, fnv1a, prompt, signal};
+use crate::support::{
+    Http, Live, PATIENCE, Sent, Stopped, World, all_the_while, eventually, fnv1a, prompt, resident, signal,
+};
 
 fn sent(client: &str, text: &str, id: &str) -> Sent {
     Sent { client: client.to_owned(), text: text.to_owned(), id: Some(id.to_owned()) }
@@ -41,10 +43,8 @@ fn a_dead_pane_gets_nothing_and_the_server_lives() {
 
 #[test]
 fn copy_mode_is_waited_for_and_keeps_its_place() {
-    let live = Live::new(&[]);
-    for number in 0..60 {
-        live.completed(&live.send(&format!("line {number}")));
-    }
+    let lines: Vec<String> = (0..60).map(|number| format!("print=line {number}")).collect();
+    let live = Live::new(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     let pane = live.agent.pane.as_str();
     live.world.tmux(&["copy-mode", "-t", pane]);
     live.world.tmux(&["send-keys", "-t", pane, "-X", "-N", "20", "scroll-up"]);
@@ -53,10 +53,28 @@ fn copy_mode_is_waited_for_and_keeps_its_place() {
     assert!(before.starts_with("1,"), "{before}");
     let id = live.send("behind the reader");
     live.deferred(&id, "copy_mode");
-    assert_eq!((reader(), live.log.texts().len()), (before, 60));
+    let keys = serde_json::json!({"sequence": "x<[Enter]>"});
+    let refused = live.http.post("/v1/control/send-keys", &keys).refused(422).to_string();
+    assert!(refused.contains("copy_mode"), "{refused}");
+    all_the_while(Duration::from_secs(3), || {
+        assert_eq!((reader(), live.log.noted("paste")), (before.clone(), 0));
+    });
     live.world.tmux(&["send-keys", "-t", pane, "-X", "cancel"]);
     live.completed(&id);
-    assert_eq!(live.log.wait_for(61)[60].text, "behind the reader");
+    assert_eq!(live.log.wait_for(1)[0].text, "behind the reader");
+}
+
+#[test]
+fn copy_mode_between_a_text_and_its_enter_is_waited_for() {
+    let live = Live::new(&["slow-paint=800"]);
+    let id = live.send("one");
+    live.receives(&id, "typing");
+    live.world.tmux(&["copy-mode", "-t", &live.agent.pane]);
+    live.deferred(&id, "copy_mode");
+    all_the_while(Duration::from_secs(1), || assert_eq!(live.log.texts(), Vec::<String>::new()));
+    live.world.tmux(&["send-keys", "-t", &live.agent.pane, "-X", "cancel"]);
+    live.completed(&id);
+    assert_eq!((live.log.wait_for(1).len(), live.log.noted("paste"), live.log.texts()), (1, 1, vec!["one".to_owned()]));
 }
 
 #[test]
@@ -127,6 +145,27 @@ fn a_flood_beside_the_agent_does_not_hold_a_prompt_up() {
     }
     assert_eq!(live.log.texts().len(), 20);
     live.http.get("/health").ok();
+}
+
+#[test]
+fn a_flood_in_the_agents_own_pane_is_waited_for() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let live = Live { http: Http::new(world.attach_quietly(&agent)), log: world.script("none", &[]).1, world, agent };
+    let flood = format!("{} flood", World::scripted_agent().display());
+    live.keys(&[&flood, "Enter"]);
+    live.world.shows(&live.agent.pane, "xxxx");
+    let id = live.send("echo $((40 + 2))");
+    live.deferred(&id, "busy");
+    let gateway = live.world.gateway_pid();
+    all_the_while(Duration::from_secs(2), || {
+        live.http.get("/health").ok();
+        assert!(resident(gateway) < 128 << 20, "{}", resident(gateway));
+    });
+    live.keys(&["C-c"]);
+    live.receives(&id, "turn_ended");
+    let end = live.shown(&id)["receipts"].as_array().unwrap().last().unwrap()["evidence"].clone();
+    assert!(end["reply"] == "42" || end["reply_missing"].is_string(), "{end}");
 }
 
 #[test]
@@ -296,7 +335,7 @@ fn a_server_that_sleeps_is_waited_for() {
         let receipts = live.receipts(&ids[0]);
         if receipts.len() > 1 { Ok(()) } else { Err(format!("{receipts:?}")) }
     });
-    live.http.get("/health").ok();
+    all_the_while(Duration::from_secs(3), || drop(live.http.get("/health").ok()));
     drop(stopped);
     ids.iter().for_each(|id| drop(live.completed(id)));
     assert_eq!(live.log.texts(), ["before", "asleep 0", "asleep 1", "asleep 2"]);
@@ -332,4 +371,28 @@ fn a_half_typed_line_of_a_person_is_left_alone() {
         (live.log.wait_for(2).len(), live.log.texts()),
         (2, vec!["half a thought, and its end".to_owned(), "from outside".to_owned()])
     );
+}
+
+#[test]
+fn a_persons_keys_between_a_text_and_its_enter_stay_theirs() {
+    let live = Live::new(&["slow-paint=700"]);
+    let person = live.world.person(&live.agent.session);
+    let id = live.send("from outside.");
+    live.receives(&id, "typing");
+    // The pane shows neither the text nor the key yet.
+    person.types("x");
+    eventually("the text to be taken back", || {
+        let (screen, receipts) = (live.world.screen(&live.agent.pane), live.receipts(&id));
+        let is_alone = screen.lines().any(|row| row == "❯ x");
+        if is_alone && receipts.last().is_some_and(|name| name == "deferred") {
+            Ok(())
+        } else {
+            Err(format!("{receipts:?}\n{screen}"))
+        }
+    });
+    person.types("yz");
+    person.press("Enter");
+    live.completed(&id);
+    let expected = ["xyz".to_owned(), "from outside.".to_owned()];
+    assert_eq!((live.log.wait_for(2).len(), live.log.texts()), (2, expected.to_vec()));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Live, World, eventually, fnv1a, id_of, prompt};
+use crate::support::{Http, Live, World, eventually, fnv1a, id_of, port_of, prompt};
 
 const FAMILY: &str = "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}";
 
@@ -122,7 +122,7 @@ fn programs_that_read_lines_are_agents_too() {
         ("lines", &[World::scripted_agent().to_str().unwrap(), "lines"], "hello", "reply: hello"),
     ] {
         let agent = world.launch_with(&[&[name, "--"], program].concat());
-        let http = crate::support::Http::new(crate::support::port_of(&world.attach(&agent)));
+        let http = Http::new(port_of(&world.attach(&agent)));
         for _ in 0..3 {
             let id = id_of(&http.post("/v1/requests", &prompt(sent)).ok());
             let shown = eventually(&format!("the end of {name}'s turn"), || {
@@ -192,4 +192,27 @@ fn the_command_lines_exit_status_says_what_became_of_it() {
     let live = Live::new(&["no-echo"]);
     let wait = ["gateway", "prompt", "--agent-id", &live.agent.id, "--prompt", "unseen", "--wait"];
     live.world.agents(&wait).fails(9, "unconfirmed", "");
+}
+
+#[test]
+fn a_reply_is_right_or_missing_when_rows_are_dropped_from_a_full_history() {
+    let world = World::new();
+    world.server_with(&["history-limit 60"]);
+    let agent = world.launch("alpha");
+    let http = Http::new(world.attach_quietly(&agent));
+    let mut known = 0;
+    for number in 0..30 {
+        let id = id_of(&http.post("/v1/requests", &prompt(&format!("echo $(({number} + 1000)); seq 5"))).ok());
+        let shown = eventually("the end of the turn", || {
+            let shown = http.get(&format!("/v1/requests/{id}")).ok();
+            if shown["receipt"] == "turn_ended" { Ok(shown) } else { Err(shown.to_string()) }
+        });
+        let end = &shown["receipts"].as_array().unwrap().last().unwrap()["evidence"];
+        match end["reply"].as_str() {
+            Some(reply) => assert_eq!(reply, format!("{}\n1\n2\n3\n4\n5", number + 1000)),
+            None => assert!(end["reply_missing"].is_string(), "{shown}"),
+        }
+        known += usize::from(end["reply"].is_string());
+    }
+    assert!(known > 10, "{known}");
 }

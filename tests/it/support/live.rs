@@ -27,7 +27,7 @@ impl Live {
     /// A gateway for this agent.
     #[track_caller]
     pub fn over(world: World, agent: Agent, log: Log) -> Self {
-        let http = Http::new(attach(&world, &agent));
+        let http = Http::new(world.attach_quietly(&agent));
         Self { world, agent, log, http }
     }
 
@@ -35,12 +35,12 @@ impl Live {
     #[track_caller]
     pub fn kill_and_restart(&mut self) {
         self.world.kill_gateways();
-        self.http = Http::new(attach(&self.world, &self.agent));
+        self.http = Http::new(self.world.attach_quietly(&self.agent));
     }
 
     #[track_caller]
     pub fn restart(&mut self) {
-        self.http = Http::new(attach(&self.world, &self.agent));
+        self.http = Http::new(self.world.attach_quietly(&self.agent));
     }
 
     /// Queues a prompt; returns its id.
@@ -150,10 +150,12 @@ impl Live {
     }
 }
 
-/// Attaches in the background; returns the port.
-#[track_caller]
-fn attach(world: &World, agent: &Agent) -> u16 {
-    port_of(&world.agents(&["gateway", "attach", "--background", "--json", "--agent-id", &agent.id]).json())
+impl World {
+    /// Attaches in the background; returns the port.
+    #[track_caller]
+    pub fn attach_quietly(&self, agent: &Agent) -> u16 {
+        port_of(&self.agents(&["gateway", "attach", "--background", "--json", "--agent-id", &agent.id]).json())
+    }
 }
 
 /// The body that queues a prompt.

@@ -34,6 +34,15 @@ use std::time::{Duration, Instant};
 /// How long a condition may take to come true. Far above what any takes; only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Looks again and again for as long as a fault lasts.
+pub fn all_the_while(time: Duration, mut look: impl FnMut()) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        look();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Waits for a condition, and on failure says what was seen last.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -20,13 +21,26 @@ impl World {
 }
 
 impl Tracer {
+    /// Attaches to every thread of a process, and writes these calls into a file, in their order.
+    #[track_caller]
+    pub fn writing(pid: u32, calls: &str, file: &Path) -> Self {
+        Self::start(pid, &["-s", "64", "-o", &file.display().to_string(), "-e", &format!("trace={calls}")])
+    }
+
     /// Attaches to every thread of a process. `fault` is what happens to these calls: `signal=KILL:when=2`,
     /// `error=EIO`.
     #[track_caller]
     pub fn new(pid: u32, calls: &str, fault: &str) -> Self {
+        Self::start(
+            pid,
+            &["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{fault}")],
+        )
+    }
+
+    #[track_caller]
+    fn start(pid: u32, words: &[&str]) -> Self {
         let mut command = Command::new("strace");
-        command.args(["-f", "-q", "-o", "/dev/null", "-p", &pid.to_string(), "-e", &format!("trace={calls}")]);
-        command.args(["-e", &format!("inject={calls}:{fault}")]).stdin(Stdio::null());
+        command.args(["-f", "-q", "-p", &pid.to_string()]).args(words).stdin(Stdio::null());
         let tracer = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         eventually("the tracer to hold every thread", || {
             let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().collect();
