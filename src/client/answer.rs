@@ -101,6 +101,9 @@ impl Refusal {
             "not_ready" | "pending_input" | "pending_input_unknown" => {
                 "without --admission-policy it is queued, and typed when the agent is ready".to_owned()
             }
+            "nothing_to_reconcile" => "`agents gateway requests list` shows what there is".to_owned(),
+            "not_waiting" => "`agents gateway requests list` shows what still waits".to_owned(),
+            "dispatch_failed" => "look at the terminal; nothing is typed again by itself".to_owned(),
             "queue_full" => again("`agents gateway requests list --state accepted` shows what waits"),
             "key_reused" => "another prompt needs another --idempotency-key".to_owned(),
             "disk_full" => "make room on the disk of the session's files, then try again".to_owned(),

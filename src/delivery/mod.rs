@@ -24,8 +24,8 @@ pub use act::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings, deliver
 pub use footing::Footing;
 pub use keys::{AFTER_ESCAPE, Keys, interrupt};
 pub use person::back;
-pub use plan::{Decision, PERSON_PAUSE, Policy, decide};
-pub use prompt::{BadPrompt, LARGEST_PROMPT, Prompt};
+pub use plan::{Decision, PERSON_PAUSE, decide};
+pub use prompt::{BadPrompt, Prompt};
 pub use reply::Start;
 pub use survey::{glance, survey};
 pub use turn::{Step, Turn};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::prompt::Prompt;
 use crate::{
+    api::AdmissionPolicy,
     os::terminal::LONGEST_CANONICAL_LINE,
     tmux::input::Look,
     tracker::{Around, Pending, Reading},
@@ -17,17 +18,6 @@ const SETTLED: Duration = Duration::from_millis(40);
 
 /// A window that printed nothing for so long, in whole seconds of tmux's clock, is settled at first sight.
 const LONG_QUIET: i64 = 2;
-
-/// Whom the text may disturb (contract section 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Nobody: only into an agent that is ready.
-    ReadyOnly,
-    /// A busy agent, if it holds no other text.
-    IfNoPending,
-    /// A busy agent, too.
-    Always,
-}
 
 /// What follows from a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +36,12 @@ pub fn decide(
     look: &Look,
     around: &Around,
     reading: &Reading,
-    policy: Policy,
+    policy: AdmissionPolicy,
     quiet: Duration,
     now: i64,
 ) -> Decision {
     if let Some(why) = &reading.against
-        && (why.hard || policy == Policy::ReadyOnly)
+        && (why.hard || policy == AdmissionPolicy::ReadyOnly)
     {
         return Decision::Wait(why.reason, why.detail.clone());
     }
@@ -62,7 +52,7 @@ pub fn decide(
         );
         return Decision::Refuse("line_too_long", detail);
     }
-    if around.modes.is_some_and(|modes| modes.canonical) && prompt.has_lines() && policy != Policy::Always {
+    if around.modes.is_some_and(|modes| modes.canonical) && prompt.has_lines() && policy != AdmissionPolicy::Always {
         let detail =
             "the program reads line by line through the terminal: each line break would submit what stands before it";
         return Decision::Refuse("multi_line", detail.to_owned());
@@ -72,7 +62,7 @@ pub fn decide(
         (_, Pending::Yes) => {
             return Decision::Wait("draft", "a text that was not submitted stands in the composer".to_owned());
         }
-        (Policy::IfNoPending, Pending::Unknown) => {
+        (AdmissionPolicy::IfNoPending, Pending::Unknown) => {
             return Decision::Wait(
                 "pending_unknown",
                 "whether a text stands in the composer cannot be told".to_owned(),
@@ -83,7 +73,7 @@ pub fn decide(
     if look.now.person_activity.is_some_and(|at| now - at < PERSON_PAUSE) {
         return Decision::Wait("person_typing", "a person used the keyboard a moment ago".to_owned());
     }
-    if policy == Policy::ReadyOnly && quiet < SETTLED && now - look.now.window_activity < LONG_QUIET {
+    if policy == AdmissionPolicy::ReadyOnly && quiet < SETTLED && now - look.now.window_activity < LONG_QUIET {
         return Decision::Wait("settling", "the pane changed a moment ago".to_owned());
     }
     Decision::Go
@@ -102,7 +92,7 @@ mod tests {
         Look { now, rows: vec![row.trim_end().to_owned()] }
     }
 
-    fn word(look: &Look, around: &Around, policy: Policy, quiet: u64) -> &'static str {
+    fn word(look: &Look, around: &Around, policy: AdmissionPolicy, quiet: u64) -> &'static str {
         let prompt = Prompt::clean("hello").unwrap();
         let reading = tracker::read(look, around, "bash");
         match decide(&prompt, look, around, &reading, policy, Duration::from_millis(quiet), NOW) {
@@ -120,13 +110,13 @@ mod tests {
             ("$ half", ["draft", "draft", "draft"]),
         ];
         for (row, expected) in table {
-            let seen = [Policy::ReadyOnly, Policy::IfNoPending, Policy::Always]
+            let seen = [AdmissionPolicy::ReadyOnly, AdmissionPolicy::IfNoPending, AdmissionPolicy::Always]
                 .map(|policy| word(&pane(row), &none, policy, 100));
             assert_eq!(seen, expected, "{row}");
         }
         let mut copying = pane("$ ");
         copying.now.in_mode = true;
-        assert_eq!(word(&copying, &none, Policy::Always, 100), "copy_mode");
+        assert_eq!(word(&copying, &none, AdmissionPolicy::Always, 100), "copy_mode");
     }
 
     #[test]
@@ -134,14 +124,14 @@ mod tests {
         let none = Around::default();
         let mut look = pane("$ ");
         look.now.window_activity = NOW - 1;
-        assert_eq!(word(&look, &none, Policy::ReadyOnly, 10), "settling");
-        assert_eq!(word(&look, &none, Policy::ReadyOnly, 40), "go");
+        assert_eq!(word(&look, &none, AdmissionPolicy::ReadyOnly, 10), "settling");
+        assert_eq!(word(&look, &none, AdmissionPolicy::ReadyOnly, 40), "go");
         look.now.window_activity = NOW - 2;
-        assert_eq!(word(&look, &none, Policy::ReadyOnly, 0), "go");
+        assert_eq!(word(&look, &none, AdmissionPolicy::ReadyOnly, 0), "go");
         look.now.person_activity = Some(NOW - 1);
-        assert_eq!(word(&look, &none, Policy::Always, 100), "person_typing");
+        assert_eq!(word(&look, &none, AdmissionPolicy::Always, 100), "person_typing");
         look.now.person_activity = Some(NOW - 2);
-        assert_eq!(word(&look, &none, Policy::Always, 100), "go");
+        assert_eq!(word(&look, &none, AdmissionPolicy::Always, 100), "go");
     }
 
     #[test]
@@ -150,7 +140,7 @@ mod tests {
         let look = pane("$ ");
         let reading = tracker::read(&look, &around, "sh");
         let long = Prompt::clean(&"x".repeat(LONGEST_CANONICAL_LINE + 1)).unwrap();
-        let decided = decide(&long, &look, &around, &reading, Policy::Always, Duration::ZERO, NOW);
+        let decided = decide(&long, &look, &around, &reading, AdmissionPolicy::Always, Duration::ZERO, NOW);
         assert!(matches!(decided, Decision::Refuse("line_too_long", _)), "{decided:?}");
     }
 }

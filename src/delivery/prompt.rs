@@ -1,7 +1,6 @@
 //! A text that can be typed. Pure.
 
-/// Most bytes of one prompt.
-pub const LARGEST_PROMPT: usize = 512 * 1024;
+use crate::api::LARGEST_PROMPT;
 
 /// What ends a paste: everything behind it would be keys.
 const ENDS_OF_PASTE: [&str; 2] = ["\u{1b}[201~", "\u{9b}201~"];

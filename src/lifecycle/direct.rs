@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::{
     api::AdmissionPolicy,
     delivery::{
-        self, Decision, Delivery, Journal, JournalClosed, Keys, Outcome, Policy, Prompt, Stage, Start, Step, Timings,
-        Turn, decide, deliver, survey,
+        self, Decision, Delivery, Journal, JournalClosed, Keys, Outcome, Prompt, Stage, Start, Step, Timings, Turn,
+        decide, deliver, survey,
     },
     model::{ErrorCode, Failure, Note, Receipt, RequestId},
     os::{clock, files, lock::Lock, random, terminal},
@@ -245,11 +245,7 @@ impl<'a> Direct<'a> {
         told: &Told<'_>,
         waits: &mut &'static str,
     ) -> Result<Look, Failure> {
-        let policy = match options.policy {
-            None | Some(AdmissionPolicy::ReadyOnly) => Policy::ReadyOnly,
-            Some(AdmissionPolicy::IfNoPending) => Policy::IfNoPending,
-            Some(AdmissionPolicy::Always) => Policy::Always,
-        };
+        let policy = options.policy.unwrap_or_default();
         let (mut quiet, begun) = (Quiet::default(), Instant::now());
         loop {
             let look = self.hand.look().await.map_err(|error| unreachable(&error))?;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress},
-    delivery::{Decision, Policy, Prompt, Stage, Timings, decide, survey},
+    delivery::{Decision, Prompt, Stage, Timings, decide, survey},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
     store::{Admitted, NewRow},
@@ -234,20 +234,14 @@ fn add(data: &mut Value, more: &Value) {
     }
 }
 
-fn policy_of(policy: AdmissionPolicy) -> Policy {
-    match policy {
-        AdmissionPolicy::ReadyOnly => Policy::ReadyOnly,
-        AdmissionPolicy::IfNoPending => Policy::IfNoPending,
-        AdmissionPolicy::Always => Policy::Always,
-    }
-}
-
 /// The contract's code for what speaks against a prompt (section 4.3, checks 8, 9 and 13).
-fn not_now(policy: Policy, reason: &str, detail: String) -> Refusal {
+fn not_now(policy: AdmissionPolicy, reason: &str, detail: String) -> Refusal {
     match (policy, reason) {
-        (Policy::ReadyOnly, _) | (_, "person_typing") => Refusal::new(409, "not_ready", format!("{reason}: {detail}")),
-        (Policy::IfNoPending, "draft") => Refusal::new(409, "pending_input", detail),
-        (Policy::IfNoPending, "pending_unknown") => Refusal::new(409, "pending_input_unknown", detail),
+        (AdmissionPolicy::ReadyOnly, _) | (_, "person_typing") => {
+            Refusal::new(409, "not_ready", format!("{reason}: {detail}"))
+        }
+        (AdmissionPolicy::IfNoPending, "draft") => Refusal::new(409, "pending_input", detail),
+        (AdmissionPolicy::IfNoPending, "pending_unknown") => Refusal::new(409, "pending_input_unknown", detail),
         _ => Refusal::new(422, "dispatch_failed", format!("{reason}: {detail}")),
     }
 }
@@ -289,7 +283,7 @@ impl Worker {
 
     async fn direct_prompt(&mut self, direct: &DirectPrompt) -> Result<ControlPromptSent, Refusal> {
         let (hand, agent) = (self.queue.hand(), self.queue.agent());
-        let policy = policy_of(direct.policy);
+        let policy = direct.policy;
         let look = match self.rest(&hand, &direct.prompt, policy, REST).await {
             Ok(look) => look,
             Err(refusal) => {
@@ -345,7 +339,7 @@ impl Worker {
             }
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
                 self.queue.refuse(id, reason, &detail).await?;
-                return Err(not_now(policy_of(direct.policy), reason, detail));
+                return Err(not_now(direct.policy, reason, detail));
             }
             Ok(Done::Withdrawn) => ("withdrawn", "the request was taken back".to_owned()),
             Ok(Done::Unproven(detail)) => ("unconfirmed", format!("request {id}: {detail}")),
@@ -355,7 +349,13 @@ impl Worker {
     }
 
     /// Looks until the text may be typed, or until something speaks against it that does not pass by itself.
-    async fn rest(&mut self, hand: &Hand, prompt: &Prompt, policy: Policy, limit: Duration) -> Result<Look, Refusal> {
+    async fn rest(
+        &mut self,
+        hand: &Hand,
+        prompt: &Prompt,
+        policy: AdmissionPolicy,
+        limit: Duration,
+    ) -> Result<Look, Refusal> {
         let begun = Instant::now();
         loop {
             let look = hand.look().await.map_err(|error| failed(&error))?;
@@ -407,7 +407,7 @@ impl Worker {
         self.quiet.reset();
         let begun = Instant::now();
         loop {
-            match self.rest(hand, next, Policy::ReadyOnly, REST).await {
+            match self.rest(hand, next, AdmissionPolicy::ReadyOnly, REST).await {
                 Ok(look) => return Ok(look),
                 Err(refusal) if begun.elapsed() >= NEW_CHAT => {
                     self.queue.refuse(id, "new_chat", &refusal.detail).await?;

@@ -18,7 +18,8 @@ use super::{
     run::{Done, Text},
 };
 use crate::{
-    delivery::{Decision, JournalClosed, Policy, Prompt, Stage, Step, Timings, Turn, decide, glance},
+    api::AdmissionPolicy,
+    delivery::{Decision, JournalClosed, Prompt, Stage, Step, Timings, Turn, decide, glance},
     model::{Note, Receipt, RequestId, RequestKind},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
@@ -207,7 +208,7 @@ impl Worker {
             }
         };
         let now = clock::now().epoch_millis() / 1000;
-        match decide(&prompt, &look, around, reading, Policy::ReadyOnly, quiet, now) {
+        match decide(&prompt, &look, around, reading, AdmissionPolicy::ReadyOnly, quiet, now) {
             Decision::Refuse(reason, detail) => {
                 self.queue.refuse(&head.id, reason, &detail).await?;
                 Ok(Next::Again)
