@@ -48,7 +48,8 @@ pub(super) fn open(path: &Path, now: Moment, care: Care, busy: Duration) -> Resu
     if care == Care::Pages && ended_in_disorder(&connection).map_err(sql)? {
         check_pages(&connection, path)?;
     }
-    // A small cache and few kept pages: the file holds one session's queue, and the sidecar's memory is budgeted.
+    // A small cache: the file holds one session's queue, and the sidecar's memory is budgeted. The log keeps its size: to
+    // sync what was written over takes less than to sync what was added.
     // Checkpoints are the writer's: SQLite's own would hide that one failed.
     connection
         .execute_batch(
