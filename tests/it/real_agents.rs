@@ -37,6 +37,67 @@ fn a_tool_call_asks_first(tool: Tool, question: &str) {
     real.shows(&world, "tool done");
 }
 
+/// Esc while the model says nothing: the tool leaves the request. (What stays in its composer differs.)
+fn esc_gives_the_request_up(tool: Tool) {
+    let world = World::new();
+    let Some(real) = world.real("alpha", tool) else { return };
+    real.submit(&world, "hang", "hang");
+    real.model.wait_for_arrival(1);
+    real.press(&world, "Escape");
+    let (_, outcome, said) = real.model.wait_for(1)[0].end.clone().unwrap();
+    assert_eq!((outcome.as_str(), said.as_str()), ("left", ""));
+}
+
+/// Twelve lines arrive as one prompt. Returns what was sent and what arrived. `shown` is what the composer shows.
+fn many_lines_arrive(tool: Tool, shown: &str) -> (String, String) {
+    let lines: Vec<String> = (1..=12).map(|number| format!("line {number} of twelve")).collect();
+    let text = lines.join("\n");
+    let world = World::new();
+    let Some(real) = world.real("alpha", tool) else { return (text.clone(), text) };
+    real.submit(&world, &text, shown);
+    let arrived = real.model.wait_for(1);
+    assert_eq!(arrived.len(), 1, "{arrived:#?}");
+    (text, arrived[0].text.clone())
+}
+
+#[test]
+fn claude_gives_up_on_esc() {
+    esc_gives_the_request_up(Tool::Claude);
+}
+
+#[test]
+fn codex_gives_up_on_esc() {
+    esc_gives_the_request_up(Tool::Codex);
+}
+
+#[test]
+fn gemini_gives_up_on_esc() {
+    esc_gives_the_request_up(Tool::Gemini);
+}
+
+/// It marks a paste of more than three lines as one, which no sender can avoid but by smaller pastes.
+#[test]
+fn claude_gets_many_lines_in_a_wrapper() {
+    if Tool::Claude.program().is_none() {
+        return;
+    }
+    let (text, arrived) = many_lines_arrive(Tool::Claude, "[Pasted text #1 +11 lines]");
+    assert!(arrived.trim_start().starts_with("<pasted_content id="), "{arrived}");
+    assert!(arrived.contains(&text), "{arrived}");
+}
+
+#[test]
+fn codex_gets_many_lines_exactly() {
+    let (text, arrived) = many_lines_arrive(Tool::Codex, "line 12 of twelve");
+    assert_eq!(arrived, text);
+}
+
+#[test]
+fn gemini_gets_many_lines_exactly() {
+    let (text, arrived) = many_lines_arrive(Tool::Gemini, "line 12 of twelve");
+    assert_eq!(arrived, text);
+}
+
 #[test]
 fn claude_gets_a_pasted_prompt() {
     a_pasted_prompt_arrives(Tool::Claude);

@@ -337,6 +337,15 @@ impl Model {
         lines.iter().filter(|line| line["turn"] == true).map(turn).collect()
     }
 
+    /// Waits until so many requests of the conversation have arrived; returns them.
+    #[track_caller]
+    pub fn wait_for_arrival(&self, count: usize) -> Vec<Turn> {
+        eventually_within(REAL_PATIENCE, &format!("{count} requests at the model"), || {
+            let turns = self.turns();
+            if turns.len() >= count { Ok(turns) } else { Err(format!("{:#?}", self.lines())) }
+        })
+    }
+
     /// Waits until so many requests of the conversation have ended; returns all that arrived.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Vec<Turn> {
