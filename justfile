@@ -8,6 +8,12 @@ demo:
 test:
     cargo test
 
+# Install the real coding agents under target/, and run the tests that drive them
+real-agents:
+    session-fixtures/real-agents/install.sh
+    cargo build --examples
+    cargo test --test it -- real_agents
+
 # Check format and lints
 lint:
     cargo fmt --check

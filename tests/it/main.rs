@@ -39,6 +39,7 @@ mod prompt_requests;
 mod prompt_store;
 mod prompt_words;
 mod prompts;
+mod real_agents;
 mod scripted;
 mod servers;
 mod storage;
