@@ -20,6 +20,9 @@ const ENDING: Duration = Duration::from_millis(100);
 /// How long a lock may be held by nobody in particular.
 const SETTLING: Duration = Duration::from_millis(400);
 
+/// How long a transition waits for an answer of a gateway that runs: on a busy machine it may only be slow.
+const PATIENT: Duration = Duration::from_secs(3);
+
 /// How often a passing gateway is looked at.
 const PASSING: Duration = Duration::from_millis(20);
 
@@ -89,7 +92,13 @@ pub(super) fn observe_within(root: &SessionRoot, attach_identity: &str, limit: D
 pub(super) fn observe_settled(root: &SessionRoot, attach_identity: &str, limit: Duration) -> Result<Live, Failure> {
     let mut left = limit;
     loop {
-        let live = observe(root, attach_identity)?;
+        let mut live = observe(root, attach_identity)?;
+        if let Live::Unresponsive { owner: Some(owner), .. } = &live
+            && process::is_alive(&owner.process)
+            && !process::is_stopped(&owner.process)
+        {
+            live = observe_within(root, attach_identity, PATIENT)?;
+        }
         let settled = match &live {
             Live::Passing { .. } => false,
             Live::Unresponsive { owner, .. } => owner.as_ref().is_some_and(|owner| process::is_alive(&owner.process)),
