@@ -1,4 +1,25 @@
 //! What can be wrong with a terminal while a prompt is on its way.
+//!
+//! | what | test |
+//! | --- | --- |
+//! | pane dead | `a_dead_pane_gets_nothing_and_the_server_lives` |
+//! | copy mode, held for a while | `copy_mode_is_waited_for_and_keeps_its_place` |
+//! | copy mode between text and Enter | `copy_mode_between_a_text_and_its_enter_is_waited_for` |
+//! | pane input off | `a_pane_whose_input_is_off_is_waited_for` |
+//! | synchronized panes | `synchronized_panes_get_nothing_that_was_meant_for_one` |
+//! | pane respawned, same id | `a_respawned_pane_is_another_agent` |
+//! | a flood beside, and in the same pane | `a_flood_beside_the_agent_does_not_hold_a_prompt_up`, `a_flood_in_the_agents_own_pane_is_waited_for` |
+//! | a person types while we deliver | `a_half_typed_line_of_a_person_is_left_alone`, `a_persons_keys_between_a_text_and_its_enter_stay_theirs` |
+//! | prompt over the limit; the largest one | `a_prompt_over_the_limit_is_refused_with_both_numbers_and_the_largest_arrives_whole` |
+//! | agent exited to its shell | `an_agent_that_left_to_its_shell_gets_nothing` |
+//! | yes/no dialog | `a_dialog_needs_a_person` |
+//! | nothing shows that the prompt was taken | `an_agent_that_shows_nothing_leaves_it_unconfirmed_and_is_not_asked_twice` |
+//! | Enter swallowed, Enter taken for a line break | `an_enter_that_was_swallowed_is_pressed_once_more_and_no_more`, `an_enter_that_became_a_line_break_is_not_called_submitted` |
+//! | slow or busy program | `a_slow_painter_gets_its_time`, `a_busy_agent_is_waited_for` |
+//! | agent dies mid-delivery | `an_agent_that_dies_while_it_is_typed_to_is_told` |
+//! | session renamed, pane resized mid-delivery | `a_renamed_session_and_a_resized_pane_change_nothing` |
+//! | tmux server stopped, before and in a delivery | `a_server_that_sleeps_is_waited_for`, `a_server_that_falls_asleep_behind_a_text_is_waited_for` |
+//! | gateway stopped | `a_gateway_that_slept_goes_on_where_it_was` |
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -339,6 +360,18 @@ fn a_server_that_sleeps_is_waited_for() {
     drop(stopped);
     ids.iter().for_each(|id| drop(live.completed(id)));
     assert_eq!(live.log.texts(), ["before", "asleep 0", "asleep 1", "asleep 2"]);
+}
+
+#[test]
+fn a_server_that_falls_asleep_behind_a_text_is_waited_for() {
+    let live = Live::new(&["slow-paint=800"]);
+    let id = live.send("one");
+    live.log.wait_for_note("paste", 1);
+    let stopped = Stopped::new(live.world.server_pid());
+    all_the_while(Duration::from_secs(3), || drop(live.http.get("/health").ok()));
+    drop(stopped);
+    live.completed(&id);
+    assert_eq!((live.log.noted("paste"), live.log.wait_for(1).len()), (1, 1));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn what_cannot_be_proven_is_called_so() {
     world.tmux(&["set", "-w", "-t", &agent.pane, "remain-on-exit", "on"]);
     let live = Live::over(world, agent, log);
     let id = live.send("one");
-    live.receives(&id, "typing");
+    live.log.wait_for_note("paste", 1);
     let pid = live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_pid}"]);
     signal(pid.parse().unwrap(), Signal::KILL);
     let shown = live.failed(&id, "indeterminate", "agent_ended");

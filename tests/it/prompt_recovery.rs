@@ -1,4 +1,16 @@
 //! The gateway dies, at any moment: no prompt is typed twice, and none is lost without a word.
+//!
+//! | what | test |
+//! | --- | --- |
+//! | killed between insert and answer | `a_death_in_every_commit_of_a_delivery_is_survived` |
+//! | killed after the intent, after the paste, between paste and Enter, after Enter | `a_death_in_every_commit_of_a_delivery_is_survived`, `a_death_at_each_receipt_is_survived` |
+//! | killed 200 times at any moment | `two_hundred_deaths_at_any_moment_type_nothing_twice_and_lose_nothing` |
+//! | killed in the middle of a group commit | `deaths_in_the_middle_of_a_commit_lose_nothing_that_was_answered` |
+//! | killed while many callers wait | `a_death_between_two_gateways_of_many_callers_keeps_each_answer` |
+//! | asked to end during a delivery | `a_gateway_that_is_told_to_stop_finishes_what_it_types_and_begins_nothing_more` |
+//! | restart with a queue | `accepted_prompts_wait_for_the_next_gateway` |
+//! | agent replaced meanwhile | `another_agent_in_the_same_session_gets_nothing_unasked`, `an_agent_replaced_with_an_empty_queue_blocks_nobody` |
+//! | tmux server lost | `a_server_that_was_lost_leaves_its_prompt_uncertain` |
 
 use std::{
     path::PathBuf,

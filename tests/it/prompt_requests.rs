@@ -1,4 +1,18 @@
 //! The queue over HTTP: what is refused, what is done once, what waits, what is taken back.
+//!
+//! | what | test |
+//! | --- | --- |
+//! | blank, end of paste, invalid UTF-8 | `texts_that_cannot_be_typed_are_refused_with_the_place` |
+//! | wrong bodies, expiry out of range | `bodies_of_another_shape_are_refused` |
+//! | key reused, too long, with control characters | `a_key_names_one_piece_of_work` |
+//! | the same POST 50 times at once | `one_key_fifty_times_at_once_is_one_row_with_fifty_equal_answers` |
+//! | caller leaves before the answer | `a_caller_that_leaves_early_decides_nothing` |
+//! | unknown and impossible ids and numbers | `ids_that_name_nothing_are_unknown`, `requests_are_listed_in_pages_newest_first` |
+//! | cancel what was typed | `what_waits_can_be_taken_back_and_what_was_typed_cannot` |
+//! | expiry | `what_is_too_old_is_not_typed` |
+//! | coalescing | `adjacent_control_intents_become_one_of_each` |
+//! | interrupt behind a turn, behind copy mode | `an_interrupt_waits_for_nobody`, `an_interrupt_reaches_an_agent_behind_copy_mode` |
+//! | events, replay, a cursor that is gone | `events_tell_every_step_and_can_be_replayed`, `events_survive_a_restart` |
 
 use std::{collections::BTreeSet, io::Write, net::TcpStream, sync::Barrier};
 
