@@ -12,7 +12,8 @@ use std::{
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
-use crate::model::shell_quote;
+use super::process;
+use crate::model::{ProcessIdentity, shell_quote};
 
 /// Largest file that is read into memory; a session's documents have a few kilobytes.
 pub const LARGEST: u64 = 1024 * 1024;
@@ -162,11 +163,11 @@ pub enum Durability {
 /// [`FileError::Io`]; the old file is then untouched and no temporary file stays.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", Uuid::new_v4().simple()));
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", writer_mark(&process::myself())));
     let written = write_new(&temporary, bytes, durability)
         .and_then(|()| fs::rename(&temporary, path).map_err(|source| io_error("replace", path, source)));
     if let Err(error) = written {
-        // The cause is what the caller must hear; a temporary that cannot go is swept at the next start.
+        // The cause is what the caller must hear; a temporary that cannot go is swept at a later start.
         drop(fs::remove_file(&temporary));
         return Err(rename_path(error, path));
     }
@@ -174,6 +175,21 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
         sync_folder_of(path)?;
     }
     Ok(())
+}
+
+/// The last part of a temporary's name: who writes it, so that a sweep knows a dead writer's file at once.
+fn writer_mark(writer: &ProcessIdentity) -> String {
+    let unique = Uuid::new_v4().simple().to_string();
+    format!("{}-{}-{}", writer.pid, writer.start_ticks, &unique[..8])
+}
+
+/// Does a temporary's mark name a writer that is gone? `None` for a name of another shape.
+fn is_of_the_dead(mark: &str) -> Option<bool> {
+    let (pid, rest) = mark.split_once('-')?;
+    let (start_ticks, unique) = rest.split_once('-')?;
+    let (pid, start_ticks): (u32, u64) = (pid.parse().ok()?, start_ticks.parse().ok()?);
+    let is_unique = unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_unique.then(|| process::identify(pid).is_none_or(|found| found.start_ticks != start_ticks))
 }
 
 /// Errors speak of the file that was meant, not of its temporary name.
@@ -345,16 +361,15 @@ pub fn age(path: &Path) -> Option<std::time::Duration> {
     fs::symlink_metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }
 
-/// Removes temporary files that a crash left in a folder: only names of [`replace`]'s own shape.
-///
-/// Call it while holding the session's lock; a live writer's file would be taken otherwise.
+/// Removes temporary files that a crash left in a folder: only names of [`replace`]'s own shape, and only those whose
+/// writer is dead. A name that tells no writer counts as left over after a minute.
 pub fn sweep_temporaries(folder: &Path) -> usize {
-    let ours = |name: &str| {
+    sweep(folder, |name, is_old| {
         let Some(stem) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp")) else { return false };
-        let Some((document, unique)) = stem.rsplit_once('.') else { return false };
-        !document.is_empty() && unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit())
-    };
-    sweep_matching(folder, ours)
+        let Some((document, mark)) = stem.rsplit_once('.') else { return false };
+        let is_anonymous = mark.len() == 32 && mark.bytes().all(|byte| byte.is_ascii_hexdigit());
+        !document.is_empty() && is_of_the_dead(mark).unwrap_or(is_anonymous && is_old)
+    })
 }
 
 /// How old a left-over must be before it counts as one: a younger one may be another program's work of this moment.
@@ -362,15 +377,19 @@ const LEFT_OVER_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Removes the plain files and sockets of a folder whose names match and that are a minute old; returns how many.
 pub fn sweep_matching(folder: &Path, matches: impl Fn(&str) -> bool) -> usize {
+    sweep(folder, |name, is_old| is_old && matches(name))
+}
+
+fn sweep(folder: &Path, is_left_over: impl Fn(&str, bool) -> bool) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let is_old = |entry: &fs::DirEntry| {
+        let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
+        changed.and_then(|time| time.elapsed().ok()).is_some_and(|age| age >= LEFT_OVER_AFTER)
+    };
     entries
         .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(&matches))
         .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()))
-        .filter(|entry| {
-            let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
-            changed.and_then(|time| time.elapsed().ok()).is_some_and(|age| age >= LEFT_OVER_AFTER)
-        })
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| is_left_over(name, is_old(entry))))
         .filter(|entry| fs::remove_file(entry.path()).is_ok())
         .count()
 }
@@ -397,6 +416,20 @@ mod tests {
         std::os::unix::fs::symlink(&secret, &link).unwrap();
         assert!(matches!(read(&link), Err(FileError::NotPlain { what: "a symbolic link", .. })));
         assert!(matches!(read(folder.path()), Err(FileError::NotPlain { what: "a folder", .. })));
+    }
+
+    #[test]
+    fn a_dead_writers_temporary_goes_at_once_and_a_living_ones_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let living = folder.path().join(format!(".state.json.{}.tmp", writer_mark(&process::myself())));
+        let myself = process::myself();
+        let identity = ProcessIdentity { start_ticks: myself.start_ticks + 1, ..myself };
+        let left = folder.path().join(format!(".state.json.{}.tmp", writer_mark(&identity)));
+        for path in [&living, &left] {
+            fs::write(path, "x").unwrap();
+        }
+        assert_eq!(sweep_temporaries(folder.path()), 1);
+        assert!(living.exists() && !left.exists());
     }
 
     #[test]
