@@ -7,6 +7,9 @@ pub mod model;
 
 pub mod api;
 
+// what each agent program looks like and says
+pub mod agents;
+
 // the machine
 pub mod os;
 
@@ -34,6 +37,9 @@ pub mod target;
 pub mod client;
 
 pub mod lifecycle;
+
+// recorded screens and streams against the tracker
+pub mod contract;
 
 // prompts on their way into the terminal
 pub mod queue;

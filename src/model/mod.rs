@@ -8,13 +8,17 @@ mod ids;
 mod names;
 mod process;
 mod request;
+mod screen;
 mod shell;
 mod time;
+mod turn;
 
 pub use failure::{ErrorCode, Failure};
 pub use ids::{BadId, PaneId, SessionRootId, TmuxSessionId, WindowId};
 pub use names::{AgentId, AgentName, BadName, SessionName, ToolName};
 pub use process::ProcessIdentity;
 pub use request::{BadRequestId, Note, Receipt, RequestId, RequestKind, RequestState, Route};
+pub use screen::{Color, Row, Run, Screen, Style};
 pub use shell::shell_quote;
 pub use time::{LEASE, Moment};
+pub use turn::{Outcome, Reply, Source, Spoken, TurnRecord};

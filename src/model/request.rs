@@ -8,8 +8,23 @@ use serde_json::Value;
 use super::Moment;
 
 /// `gwreq-<YYYYMMDD>-<HHMMSS>Z-<8 hex>` (contract section 1.7).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RequestId(String);
+
+impl TryFrom<String> for RequestId {
+    type Error = BadRequestId;
+
+    fn try_from(text: String) -> Result<Self, BadRequestId> {
+        text.parse()
+    }
+}
+
+impl From<RequestId> for String {
+    fn from(id: RequestId) -> Self {
+        id.0
+    }
+}
 
 /// A text that is no request id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

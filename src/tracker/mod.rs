@@ -6,8 +6,14 @@
 
 mod composer;
 mod generic;
+mod live;
+mod observation;
 mod quiet;
+mod reduce;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
 pub use generic::{Around, Pending, Reading, Why, is_shell, read};
+pub use live::Tracker;
+pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};
 pub use quiet::Quiet;
+pub use reduce::{Reducer, State, TurnEdge};

@@ -11,24 +11,29 @@ use std::{
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("api", &["model"]),
+    ("agents", &["model"]),
     ("os", &["model"]),
     ("session", &["model", "api", "os"]),
     ("store", &["model", "api", "os"]),
     ("tmux", &["model", "api", "os"]),
-    ("tracker", &["model", "api", "os", "tmux"]),
-    ("delivery", &["model", "api", "os", "tmux", "tracker"]),
+    ("tracker", &["model", "api", "agents", "os", "tmux"]),
+    ("delivery", &["model", "api", "agents", "os", "tmux", "tracker"]),
     ("telemetry", &["model", "api", "os"]),
     ("client", &["model", "api", "session", "os"]),
     ("target", &["model", "api", "session", "tmux", "os"]),
-    ("queue", &["model", "api", "os", "store", "tmux", "tracker", "delivery"]),
-    ("app", &["model", "api", "telemetry", "queue"]),
-    ("http", &["model", "api", "app", "os", "telemetry", "queue"]),
-    ("lifecycle", &["model", "api", "os", "session", "tmux", "tracker", "delivery", "target", "store", "client"]),
+    ("queue", &["model", "api", "agents", "os", "store", "tmux", "tracker", "delivery"]),
+    ("app", &["model", "api", "telemetry", "tracker", "queue"]),
+    ("http", &["model", "api", "app", "os", "telemetry", "tracker", "queue"]),
+    (
+        "lifecycle",
+        &["model", "api", "agents", "os", "session", "tmux", "tracker", "delivery", "target", "store", "client"],
+    ),
     (
         "gateway",
         &[
             "model",
             "api",
+            "agents",
             "os",
             "session",
             "store",
@@ -44,7 +49,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "lifecycle",
         ],
     ),
-    ("cli", &["model", "api", "os", "target", "session", "lifecycle", "client", "gateway"]),
+    ("contract", &["model", "api", "agents", "os", "tmux", "tracker"]),
+    ("cli", &["model", "api", "os", "target", "session", "lifecycle", "client", "gateway", "contract"]),
 ];
 
 const MAX_CODE_LINES: usize = 500;

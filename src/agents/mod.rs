@@ -1,0 +1,16 @@
+//! What each agent program looks like and says: one profile per program as data, and pure functions over it.
+//!
+//! Owns the profiles (`profiles/*.toml`, read by `profile`), reading a screen by one (`detect`), and reading what the
+//! tools say themselves: titles, status sequences, hooks, records on disk (`signs/`). Promises: no I/O, no clock; the
+//! same input gives the same answer; what nothing proves is `unknown`, never `idle`; an unknown version runs the nearest
+//! profile in conservative mode and says so. Callers: `tracker`, `delivery`, `contract`.
+
+mod dialog;
+mod profile;
+mod reading;
+mod sign;
+
+pub use dialog::{Choice, Dialog, DialogKind};
+pub use profile::{DeliveryRules, Fit, Profile};
+pub use reading::{ComposerReading, Fired, ScreenReading};
+pub use sign::Sign;
