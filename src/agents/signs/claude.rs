@@ -155,6 +155,7 @@ impl Transcript {
         if line["isApiErrorMessage"] == true {
             return Some(ended(self.turn.clone(), Outcome::Failed, None, said));
         }
+        let new = said.is_some();
         // One message comes in as many lines as it has parts.
         if let Some(said) = said {
             let id = text(&message["id"]).unwrap_or_default();
@@ -171,7 +172,7 @@ impl Transcript {
             Some("end_turn" | "stop_sequence" | "max_tokens" | "refusal") => {
                 Some(ended(self.turn.clone(), Outcome::Success, answer, None))
             }
-            _ => answer.map(|text| Sign::Replied { turn: self.turn.clone(), text, exact: true }),
+            _ => answer.filter(|_| new).map(|text| Sign::Replied { turn: self.turn.clone(), text, exact: true }),
         }
     }
 }

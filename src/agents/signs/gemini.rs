@@ -10,7 +10,7 @@ use crate::{
     model::Outcome,
 };
 
-/// Reads a hook's event.
+/// Reads a hook's event. `PreCompress` comes before every turn, and says nothing.
 pub(super) fn hooks(event: &Value) -> Option<Signs> {
     let signs = match event["hook_event_name"].as_str()? {
         "SessionStart" => vec![Sign::SessionBegan {
@@ -29,7 +29,6 @@ pub(super) fn hooks(event: &Value) -> Option<Signs> {
         "Notification" if event["notification_type"] == "ToolPermission" => {
             vec![Sign::Waiting { kind: DialogKind::Permission, message: text(&event["message"]) }]
         }
-        "PreCompress" => vec![Sign::Compacting],
         "SessionEnd" => vec![Sign::SessionEnded { why: text(&event["reason"]).unwrap_or_default() }],
         _ => Vec::new(),
     };

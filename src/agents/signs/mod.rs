@@ -83,3 +83,6 @@ fn line(text: &str) -> Option<Value> {
     }
     serde_json::from_str(text).ok()
 }
+
+#[cfg(test)]
+mod tests;

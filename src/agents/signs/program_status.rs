@@ -64,6 +64,12 @@ impl ProgramStatus {
         }
     }
 
+    /// Bytes that are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.capacity()
+    }
+
     fn take(&mut self, byte: u8) -> Option<Heard> {
         match (self.place, byte) {
             (Place::Escape, b']') => {
@@ -83,11 +89,11 @@ impl ProgramStatus {
                     self.held.push(byte);
                 }
             }
-            (Place::CommandEscape, b']') => self.held.clear(),
+            (Place::CommandEscape, b']') => {
+                self.held.clear();
+                self.place = Place::Command;
+            }
             (Place::Ground | Place::Escape | Place::CommandEscape, _) => self.place = Place::Ground,
-        }
-        if self.place == Place::CommandEscape && byte == b']' {
-            self.place = Place::Command;
         }
         None
     }
