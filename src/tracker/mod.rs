@@ -11,6 +11,8 @@ mod live;
 mod observation;
 mod pace;
 mod quiet;
+mod recorder;
+mod recording;
 mod reduce;
 mod sight;
 
@@ -20,4 +22,5 @@ pub use generic::{Around, Pending, Reading, Why, is_shell, read};
 pub use live::Tracker;
 pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};
 pub use quiet::Quiet;
+pub use recorder::{Limits as RecordingLimits, Recorder};
 pub use reduce::{Reducer, State, TurnEdge};
