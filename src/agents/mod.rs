@@ -9,6 +9,7 @@ mod dialog;
 mod profile;
 mod reading;
 mod sign;
+pub mod signs;
 
 pub use dialog::{Choice, Dialog, DialogKind};
 pub use profile::{DeliveryRules, Fit, Profile};
