@@ -14,6 +14,7 @@ mod profile;
 mod reading;
 mod rules;
 mod sign;
+pub mod signs;
 mod source;
 mod version;
 
