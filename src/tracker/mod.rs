@@ -9,6 +9,7 @@ mod generic;
 mod live;
 mod observation;
 mod quiet;
+pub mod records;
 mod reduce;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
