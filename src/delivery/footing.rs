@@ -78,7 +78,7 @@ pub(super) mod tests {
 
     pub(in crate::delivery) fn screen(rows: &[&str], x: usize, y: usize) -> Look {
         let now = PaneNow { cursor_x: x, cursor_y: y, width: 20, height: rows.len(), ..PaneNow::default() };
-        Look { now, rows: rows.iter().map(|row| (*row).to_owned()).collect() }
+        Look { now, rows: rows.iter().map(|row| (*row).to_owned()).collect(), ..Look::default() }
     }
 
     #[test]

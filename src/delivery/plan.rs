@@ -89,7 +89,7 @@ mod tests {
     fn pane(row: &str) -> Look {
         let now =
             PaneNow { cursor_x: row.chars().count(), cursor_shown: true, width: 80, height: 1, ..PaneNow::default() };
-        Look { now, rows: vec![row.trim_end().to_owned()] }
+        Look { now, rows: vec![row.trim_end().to_owned()], ..Look::default() }
     }
 
     fn word(look: &Look, around: &Around, policy: AdmissionPolicy, quiet: u64) -> &'static str {

@@ -59,7 +59,7 @@ mod tests {
 
     fn look(history: usize, cursor_y: usize) -> Look {
         let now = PaneNow { history, cursor_y, history_limit: 100, height: 5, ..PaneNow::default() };
-        Look { now, rows: vec![] }
+        Look { now, rows: vec![], ..Look::default() }
     }
 
     #[test]

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_turn_ends_when_the_prompt_is_back_and_quiet() {
         let turn = Turn { id: "r-1".parse().unwrap(), start: None, pid: 7, started: false };
-        let look = Look { now: PaneNow { pid: 7, ..PaneNow::default() }, rows: vec![] };
+        let look = Look { now: PaneNow { pid: 7, ..PaneNow::default() }, rows: vec![], ..Look::default() };
         let reading = |reason: Option<&'static str>| Reading {
             against: reason.map(|reason| Why { reason, detail: String::new(), hard: false }),
             pending: Pending::Unknown,

@@ -20,7 +20,7 @@ use super::{
     reader::Reader,
     server::{Server, TmuxError},
 };
-use crate::model::PaneId;
+use crate::model::{PaneId, Row, Run, Screen, Style};
 
 /// Pane option: who types here now. A predecessor's late message is refused by it.
 pub const HAND_OPTION: &str = "@agents_hand";
@@ -33,7 +33,7 @@ const NOW_FORMAT: &str = "now #{pid} #{pane_pid} #{pane_dead} #{pane_in_mode} #{
      #{alternate_on} #{cursor_flag} #{cursor_x} #{cursor_y} #{pane_width} #{pane_height} #{history_size} \
      #{history_limit} #{session_activity} #{window_activity} #{n:@agents_hand}:#{@agents_hand} \
      #{n:@agents_typed}:#{@agents_typed} #{n:@agents_entered}:#{@agents_entered} #{n:pane_tty}:#{pane_tty} \
-     #{s/[^ -~]/?/:pane_current_command}";
+     #{n:pane_title}:#{pane_title} #{s/[^ -~]/?/:pane_current_command}";
 
 /// One client of the session.
 const CLIENT_FORMAT: &str = "#{client_control_mode} #{client_activity}";
@@ -93,6 +93,8 @@ pub struct PaneNow {
     pub entered: String,
     /// The pane's terminal, `/dev/pts/3`.
     pub tty: String,
+    /// The title that the program gave the pane; the host's name until it gives one.
+    pub title: String,
     /// Name of the foreground program, as tmux sees it; odd characters are replaced.
     pub command: String,
 }
@@ -124,6 +126,7 @@ impl PaneNow {
             typed: reader.spaced()?,
             entered: reader.spaced()?,
             tty: reader.spaced()?,
+            title: reader.spaced()?,
             command: reader.rest_of_row()?,
         })
     }
@@ -150,12 +153,43 @@ impl PaneNow {
 }
 
 /// A pane at one moment: its facts and the rows that are visible.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
     /// The facts.
     pub now: PaneNow,
     /// The rows, top to bottom, without trailing spaces. What is not UTF-8 is replaced.
     pub rows: Vec<String>,
+    /// The same rows with their colours; empty where nobody captured them.
+    pub styled: Vec<Row>,
+}
+
+impl Look {
+    /// Reads what `capture-pane -e` printed of a pane with these facts.
+    fn read<'a>(now: PaneNow, lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let lines: Vec<_> = lines.take(now.height).map(String::from_utf8_lossy).collect();
+        let mut styled = Screen::styled_rows(lines.iter().map(AsRef::as_ref));
+        styled.resize(now.height, Row::default());
+        Self { rows: styled.iter().map(Row::text).collect(), styled, now }
+    }
+
+    /// What the terminal shows, as the agents' profiles read it.
+    pub fn screen(&self) -> Screen {
+        let plain = |row: &String| match row.as_str() {
+            "" => Row::default(),
+            text => Row { runs: vec![Run { text: text.to_owned(), style: Style::default() }] },
+        };
+        let now = &self.now;
+        Screen {
+            rows: if self.styled.is_empty() { self.rows.iter().map(plain).collect() } else { self.styled.clone() },
+            width: now.width,
+            height: now.height,
+            cursor_x: now.cursor_x,
+            cursor_y: now.cursor_y,
+            cursor_shown: now.cursor_shown,
+            alternate: now.alternate,
+            title: now.title.clone(),
+        }
+    }
 }
 
 /// Why a pane could not be asked or typed into.
@@ -258,7 +292,7 @@ impl Hand {
             .then(DisplayMessage::new().print().target_pane(at.as_str()).message(NOW_FORMAT))
             .then(ListClients::new().target_session(at.as_str()).format(CLIENT_FORMAT))
             .then(DisplayMessage::new().print().message(ROWS))
-            .then(CapturePane::new().stdout().target_pane(at.as_str()));
+            .then(CapturePane::new().stdout().escape_sequences().target_pane(at.as_str()));
         let printed = self.run(commands).await?;
         let mut lines = printed.split(|byte| *byte == b'\n');
         let mut first = lines.next().unwrap_or_default().to_vec();
@@ -266,10 +300,22 @@ impl Hand {
         let mut now = PaneNow::read(&first)?;
         let clients = lines.by_ref().take_while(|line| *line != ROWS.as_bytes());
         now.person_activity = clients.filter_map(person_activity).max();
-        let mut rows: Vec<String> =
-            lines.map(|row| String::from_utf8_lossy(row).trim_end().to_owned()).take(now.height).collect();
-        rows.resize(now.height, String::new());
-        Ok(Look { now, rows })
+        Ok(Look::read(now, lines))
+    }
+
+    /// As [`Hand::look`], without asking when a person last pressed a key.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn glance(&self) -> Result<Look, HandError> {
+        let at = self.pane.to_string();
+        let commands = Commands::new()
+            .then(DisplayMessage::new().print().target_pane(at.as_str()).message(NOW_FORMAT))
+            .then(CapturePane::new().stdout().escape_sequences().target_pane(at.as_str()));
+        let printed = self.run(commands).await?;
+        let facts = printed.iter().position(|byte| *byte == b'\n').map_or(printed.len(), |end| end + 1);
+        let (facts, rows) = printed.split_at(facts);
+        Ok(Look::read(PaneNow::read(facts)?, rows.split(|byte| *byte == b'\n')))
     }
 
     /// Rows from `first` to `last`, joined where the terminal wrapped them. 0 is the first visible row, and rows

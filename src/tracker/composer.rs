@@ -149,9 +149,10 @@ pub(super) mod tests {
             typed: String::new(),
             entered: String::new(),
             tty: String::new(),
+            title: String::new(),
             command: "bash".to_owned(),
         };
-        Look { now, rows: vec![format!("{row}{after}").trim_end().to_owned(), String::new()] }
+        Look { now, rows: vec![format!("{row}{after}").trim_end().to_owned(), String::new()], ..Look::default() }
     }
 
     #[test]

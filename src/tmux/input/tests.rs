@@ -138,3 +138,19 @@ async fn a_pane_that_is_gone_and_one_that_is_dead_are_told_apart() {
     let missing = Hand::new(world.server.clone(), None, "%9".parse().unwrap(), "me");
     assert!(matches!(missing.look().await, Err(HandError::Gone(_))));
 }
+
+#[tokio::test]
+async fn a_look_has_colours_and_the_title() {
+    let program = r"printf '\033]2;a: b #{x} é\007plain \033[2mdim \033[1;31mred\033[0m\n\033[7mx'; exec cat";
+    let world = World::new(program);
+    let look = until(&world.hand("me"), |look| look.rows[1] == "x").await;
+    assert_eq!((look.rows[0].as_str(), look.now.title.as_str()), ("plain dim red", "a: b #{x} é"));
+    let screen = look.screen();
+    let dim = Style { dim: true, ..Style::default() };
+    let red = Style { bold: true, foreground: crate::model::Color::Indexed(1), ..dim };
+    let runs: Vec<(&str, Style)> = screen.rows[0].runs.iter().map(|run| (run.text.as_str(), run.style)).collect();
+    assert_eq!(runs, [("plain ", Style::default()), ("dim ", dim), ("red", red)]);
+    assert!(screen.rows[1].runs[0].style.inverse);
+    assert_eq!((screen.rows.len(), screen.height, screen.cursor_x, screen.cursor_y), (24, 24, 1, 1));
+    assert_eq!(Look { styled: Vec::new(), ..look.clone() }.screen().texts(), screen.texts());
+}
