@@ -13,6 +13,7 @@ mod pace;
 mod quiet;
 mod recorder;
 mod recording;
+pub mod records;
 mod reduce;
 mod sight;
 

@@ -235,6 +235,8 @@ struct Writer {
     limits: Limits,
     progress: Arc<Progress>,
     file: Option<Open>,
+    /// Files begun so far.
+    number: u32,
     decoder: Decoder,
 }
 
@@ -247,7 +249,7 @@ struct Open {
 
 impl Writer {
     fn new(folder: PathBuf, limits: Limits, progress: Arc<Progress>) -> Self {
-        Self { folder, limits, progress, file: None, decoder: Decoder::default() }
+        Self { folder, limits, progress, file: None, number: 0, decoder: Decoder::default() }
     }
 
     fn run(&mut self, pieces: &Receiver<(Instant, Piece)>) {
@@ -286,14 +288,14 @@ impl Writer {
     fn begin(&mut self, screen: &Screen, at: Instant) -> Result<(), FileError> {
         self.make_room()?;
         let now = clock::now();
-        let mut number = 0;
         let (name, path) = loop {
-            let name = format!("{}-{number:02}{ENDING}", now.compact());
+            // Counts on through a run, so that names stand in the order of time even within a second.
+            self.number += 1;
+            let name = format!("{}-{:03}{ENDING}", now.compact(), self.number);
             let path = self.folder.join(&name);
             if !path.exists() {
                 break (name, path);
             }
-            number += 1;
         };
         let file = files::open_append(&path)?;
         self.file = Some(Open { file, path, began: at, written: 0 });
