@@ -55,7 +55,7 @@ fn a_new_sign_of_an_interrupt_ends_the_turn_soon() {
 #[test]
 fn a_line_reader_without_its_prompt_is_busy_and_never_recovered_by_time() {
     let mut play = Play::of(None);
-    let away = ScreenReading { signature: "running".into(), ..ScreenReading::default() };
+    let away = ScreenReading { composer: ComposerReading::Absent, ..working("running") };
     play.screen(away.clone()).wait(100);
     assert_eq!(play.phase(), Phase::Unknown, "no prompt was ever seen");
     play.screen(idle()).wait(2000).screen(draft("sleep 60")).screen(away).wait(60_000);
