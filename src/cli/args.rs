@@ -1,6 +1,7 @@
 //! What can be typed. clap types only; no decisions.
 
 mod duration;
+mod fixtures;
 mod prompts;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::fixtures::Contract;
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -109,6 +111,9 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// What this program promises about recorded screens and streams
+    #[command(subcommand)]
+    Contract(Contract),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
