@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-pub(super) use self::fixtures::Contract;
+pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -111,6 +111,8 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Show what the tracker makes of a recording
+    Replay(Replay),
     /// What this program promises about recorded screens and streams
     #[command(subcommand)]
     Contract(Contract),

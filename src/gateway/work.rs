@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Tracker, Watcher},
+    tracker::{Eyes, Feed, Timings, Tracker, Watcher},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -61,7 +61,7 @@ impl Work {
     ) -> Self {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
-        let tracker = Tracker::new(profile.clone());
+        let tracker = Tracker::new(profile.clone(), Timings::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile, tool.clone());
         let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
