@@ -87,6 +87,8 @@ impl Work {
     ) -> Running {
         let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
         tasks.start("worker", |stop| worker.run(stop));
+        let ticking = tracker.clone();
+        tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));

@@ -60,9 +60,6 @@ impl Reducer {
         if let Some(gone) = gone {
             return (Phase::Unknown, Some(gone.to_owned()));
         }
-        if let Some(why) = self.evidence.blind() {
-            return (Phase::Unknown, Some(format!("the screen cannot be seen: {why}")));
-        }
         if blocked {
             return (Phase::Blocked, None);
         }
@@ -100,7 +97,7 @@ impl Reducer {
 
     fn surface(&self, phase: Phase, gone: bool, blocked: bool) -> Surface {
         let Some(frame) = &self.evidence.frame else { return Surface::default() };
-        if gone || self.evidence.in_mode || self.evidence.blind().is_some() {
+        if gone || self.evidence.in_mode {
             return Surface::default();
         }
         if blocked {
@@ -173,14 +170,12 @@ impl Reducer {
     }
 
     fn diagnostics(&self, gone: bool) -> Diagnostics {
-        let blind = self.evidence.blind();
         let seen = self.evidence.frame.is_some();
         let alive = self.evidence.process.as_ref().and_then(|(_, process)| process.alive);
-        let (availability, transport_state, parse_status) = match (blind, gone, seen) {
-            (Some(_), _, _) => ("unavailable", "probe_error", "transport_unavailable"),
-            (None, true, _) => ("tui_down", "tmux_up", "skipped_tui_down"),
-            (None, false, true) => ("available", "tmux_up", "parsed"),
-            (None, false, false) => ("unknown", "tmux_up", "transport_unavailable"),
+        let (availability, parse_status) = match (gone, seen) {
+            (true, _) => ("tui_down", "skipped_tui_down"),
+            (false, true) => ("available", "parsed"),
+            (false, false) => ("unknown", "transport_unavailable"),
         };
         let process_state = match (gone, alive, seen) {
             (true, _, _) => "tui_down",
@@ -190,10 +185,10 @@ impl Reducer {
         let hook_channel = self.evidence.channels.get(&Source::Hook);
         Diagnostics {
             availability,
-            transport_state,
+            transport_state: "tmux_up",
             process_state,
             parse_status,
-            probe_error: blind.map(str::to_owned),
+            probe_error: None,
             hook_channel: hook_channel.map(|channel| if channel.up { "active" } else { "unavailable" }),
         }
     }

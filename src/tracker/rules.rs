@@ -126,20 +126,14 @@ impl Reducer {
                 return Some(Work { source: Source::Title, what: level.doing.words(), at: level.at });
             }
         }
-        let frame = frame.filter(|_| self.evidence.blind().is_none())?;
-        let what = match frame.seen.reading.working.first() {
-            Some(rule) => format!("the screen shows work ({rule})"),
-            None if self.reads_lines_and_is_busy(frame) => "no prompt stands at the cursor".to_owned(),
-            None => return None,
-        };
+        let frame = frame?;
+        // A line reader that never showed a prompt is no line reader yet.
+        if self.profile.is_none() && !self.evidence.prompted {
+            return None;
+        }
+        let what = format!("the screen shows work ({})", frame.seen.reading.working.first()?);
         let over = left_over(clock, frame.at) || frozen(clock, self.timings.final_active);
         (!over).then_some(Work { source: Source::Screen, what, at: frame.at })
-    }
-
-    /// A line reader whose prompt was seen and is away carries something out.
-    fn reads_lines_and_is_busy(&self, frame: &Frame) -> bool {
-        let away = frame.seen.reading.composer == ComposerReading::Absent && frame.seen.reading.dialog.is_none();
-        self.profile.is_none() && away && !frame.seen.reading.starting && self.evidence.prompted
     }
 
     fn interrupted_since_start(&self) -> bool {

@@ -156,8 +156,8 @@ impl Evidence {
         self.levels.iter().map(|(source, level)| (*source, level))
     }
 
-    /// The screen cannot be seen; the sentence says why.
-    pub(super) fn blind(&self) -> Option<&str> {
+    /// Nothing tells when the screen changes: it is looked at now and then. The sentence says why.
+    pub(super) fn short_sighted(&self) -> Option<&str> {
         self.channels.get(&Source::Screen).filter(|channel| !channel.up).map(|channel| channel.why.as_str())
     }
 
@@ -171,8 +171,8 @@ impl Evidence {
         if alive == Some(false) {
             return Some((Source::Process, "the tool's process has ended".to_owned()));
         }
-        let seen = seen.filter(|_| is_tool)?;
-        if is_shell(&seen.command) && alive != Some(true) {
+        let seen = seen?;
+        if is_tool && is_shell(&seen.command) && alive != Some(true) {
             return Some((Source::Screen, format!("`{}` runs in the foreground, not the tool", seen.command)));
         }
         (seen.reading.gone && alive != Some(true))
@@ -199,13 +199,13 @@ impl Evidence {
                 return Some((source, what));
             }
         }
-        let frame = self.frame.as_ref().filter(|_| self.blind().is_none())?;
+        let frame = self.frame.as_ref()?;
         frame.seen.reading.dialog.as_ref().map(|dialog| (Source::Screen, dialog.title.clone()))
     }
 
     /// The composer, if the frame can be trusted to show it now.
     pub(super) fn composer(&self) -> Option<&ComposerReading> {
-        let frame = self.frame.as_ref().filter(|_| !self.in_mode && self.blind().is_none())?;
+        let frame = self.frame.as_ref().filter(|_| !self.in_mode)?;
         Some(&frame.seen.reading.composer)
     }
 

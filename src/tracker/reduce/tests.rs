@@ -227,11 +227,3 @@ fn copy_mode_proves_nothing() {
     assert_eq!(play.phase(), Phase::Unknown);
     assert!(play.reducer.state().why.as_deref().unwrap().contains("copy mode"));
 }
-
-#[test]
-fn a_blind_tracker_is_not_ready() {
-    let mut play = Play::of(Some("codex"));
-    play.screen(idle()).take(Source::Screen, Seen::Channel { up: false, why: "tmux is away".to_owned() });
-    assert_eq!(play.phase(), Phase::Unknown);
-    assert_eq!(play.reducer.state().diagnostics.availability, "unavailable");
-}
