@@ -7,6 +7,7 @@
 mod composer;
 mod eyes;
 mod generic;
+mod hooks;
 mod live;
 mod observation;
 mod pace;

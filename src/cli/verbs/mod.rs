@@ -1,5 +1,6 @@
 //! One file per verb: typed words in, a call to the room that does it, words out.
 
+mod agent_event;
 mod cleanup;
 mod demo;
 mod doctor;
@@ -40,6 +41,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
+        Command::AgentEvent(words) => Ok(agent_event::run(&words)),
         Command::Doctor => Ok(doctor::run(&context()?, report)),
         Command::Demo { keep } => demo::run(keep, report),
         Command::Completions { shell } => Ok(pages::completions(shell, report)),
