@@ -19,6 +19,7 @@ mod agent_life;
 mod architecture;
 mod attach;
 mod bodies;
+mod contract;
 mod ending;
 mod files;
 mod http;
