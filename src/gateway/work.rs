@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Tracker, Watcher, records},
+    tracker::{Eyes, Feed, Timings, Tracker, Watcher, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -62,7 +62,7 @@ impl Work {
     ) -> Self {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
-        let tracker = Tracker::new(profile.clone());
+        let tracker = Tracker::new(profile.clone(), Timings::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile, tool.clone());
         let lock = root.delivery_lock();
@@ -92,6 +92,8 @@ impl Work {
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));
+        let ticking = tracker.clone();
+        tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
