@@ -116,6 +116,8 @@ pub(super) enum Command {
     /// What this program promises about recorded screens and streams
     #[command(subcommand)]
     Contract(Contract),
+    /// Tell the session's gateway what a hook of the agent's program says; never fails
+    AgentEvent(AgentEvent),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -156,9 +158,25 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    /// Do not let the agent's own hooks tell the gateway about its turns
+    #[arg(long)]
+    pub(super) no_hooks: bool,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentEvent {
+    /// Which agent program tells
+    #[arg(long)]
+    pub(super) tool: String,
+    /// The session root [default: that of the current tmux session]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) session_root: Option<PathBuf>,
+    /// The event as JSON [default: stdin]
+    #[arg(value_name = "EVENT")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Debug, Args)]
