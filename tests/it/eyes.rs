@@ -258,11 +258,11 @@ fn the_screen_is_shown_as_text_page_and_data() {
     let text = seen.http.get("/v1/screen");
     assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(text.body, "<green> & more\n");
-    let page = seen.http.get("/v1/screen?format=html");
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.header("content-security-policy").unwrap().contains("style-src 'unsafe-inline'"));
+    let html = seen.http.get("/v1/screen?format=html");
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(html.header("content-security-policy").unwrap().contains("style-src 'unsafe-inline'"));
     for part in ["<title>&lt;my&gt; title</title>", "font-weight:bold;\">&lt;green&gt;</span> &amp; more"] {
-        assert!(page.body.contains(part), "{}", page.body);
+        assert!(html.body.contains(part), "{}", html.body);
     }
     let data = seen.http.get("/v1/screen?format=json").ok();
     assert_eq!(

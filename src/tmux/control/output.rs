@@ -145,7 +145,7 @@ mod tests {
         tap.print(b"b");
         let whole = |bytes: &[u8]| Some(Printed { bytes: bytes.to_vec(), ..Printed::default() });
         assert_eq!(output.next().await, whole(b"a\xffb"));
-        tap.print(&[b'x'; MOST_WAITING]);
+        tap.print(&vec![b'x'; MOST_WAITING]);
         tap.print(b"y");
         let lost = Printed { bytes: b"y".to_vec(), lost: true, ..Printed::default() };
         assert_eq!(output.next().await, Some(lost));
