@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     board::{Board, Facts},
     tasks::Tasks,
+    turns,
     watch::Subject,
 };
 use crate::{
@@ -26,6 +27,14 @@ const FOLLOW: Duration = Duration::from_millis(50);
 
 /// Journal entries that are read together.
 const PAGE: usize = 64;
+
+/// The agent's program, and how its screen is judged.
+#[derive(Debug)]
+pub(super) struct Agent {
+    /// As it was recorded.
+    pub(super) tool: String,
+    pub(super) timings: Timings,
+}
 
 /// The queue with what keeps it running.
 pub(super) struct Work {
@@ -57,11 +66,12 @@ impl Work {
         facts: &Facts,
         set_aside: Option<String>,
         owner: String,
-        tool: String,
+        agent: Agent,
     ) -> Self {
+        let Agent { tool, timings } = agent;
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
-        let tracker = Tracker::new(profile.clone(), Timings::default());
+        let tracker = Tracker::new(profile.clone(), timings);
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile, tool.clone());
         let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
@@ -87,6 +97,8 @@ impl Work {
     ) -> Running {
         let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
         tasks.start("worker", |stop| worker.run(stop));
+        let (told, kept) = (tracker.edges(), store.clone());
+        tasks.start("turns", |stop| turns::keep(told, kept, stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));

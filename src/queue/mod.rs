@@ -15,6 +15,7 @@ mod keys;
 mod recover;
 mod refusal;
 mod run;
+mod turns;
 mod views;
 mod worker;
 

@@ -6,3 +6,5 @@ pub(super) mod health;
 pub(super) mod reconcile;
 pub(super) mod requests;
 pub(super) mod status;
+pub(super) mod tui;
+pub(super) mod turns;
