@@ -11,11 +11,13 @@ use super::{
     watch::Subject,
 };
 use crate::{
+    agents::Profile,
     queue::{Activity, AgentNow, Interrupts, Place, Queue, Worker},
     session::SessionRoot,
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
+    tracker::{Tracker, View},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -45,7 +47,15 @@ impl Work {
         tool: String,
     ) -> Self {
         let (control, clients) = watch::channel(None);
-        let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
+        let profile = Profile::find(&tool, None);
+        let place = Place {
+            server: subject.server.clone(),
+            control: clients,
+            lock: root.delivery_lock(),
+            owner,
+            tracker: Tracker::new(profile.clone()),
+            view: View::new(&tool, profile),
+        };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);

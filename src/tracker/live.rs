@@ -63,6 +63,11 @@ impl Tracker {
         self.observe(&Observation { source: Source::Input, seen });
     }
 
+    /// Did a hook or a record show exactly this prompt since it was noted?
+    pub fn taken(&self, _text: &str) -> bool {
+        false
+    }
+
     /// The state, always current.
     pub fn state(&self) -> watch::Receiver<Arc<State>> {
         self.shared.state.subscribe()

@@ -10,10 +10,12 @@ mod live;
 mod observation;
 mod quiet;
 mod reduce;
+mod view;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
-pub use generic::{Around, Pending, Reading, Why, is_shell, read};
+pub use generic::{Around, Pending, Reading, Why, is_shell};
 pub use live::Tracker;
 pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};
 pub use quiet::Quiet;
 pub use reduce::{Reducer, State, TurnEdge};
+pub use view::View;
