@@ -5,12 +5,21 @@
 //! same input gives the same answer; what nothing proves is `unknown`, never `idle`; an unknown version runs the nearest
 //! profile in conservative mode and says so. Callers: `tracker`, `delivery`, `contract`.
 
+mod choices;
+mod detect;
 mod dialog;
+mod draft;
+mod layout;
 mod profile;
 mod reading;
+mod rules;
 mod sign;
+mod source;
+mod version;
 
 pub use dialog::{Choice, Dialog, DialogKind};
-pub use profile::{DeliveryRules, Fit, Profile};
+pub use profile::{DeliveryRules, Fit, Profile, TitleMarks};
 pub use reading::{ComposerReading, Fired, ScreenReading};
+pub use rules::ProfileError;
 pub use sign::Sign;
+pub use version::Version;

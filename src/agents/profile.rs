@@ -1,9 +1,21 @@
 //! One agent program, as data.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::reading::ScreenReading;
+use super::{
+    reading::ScreenReading,
+    rules::{ProfileError, Rules, compile, line_of},
+    source::{DeliverySource, ProfileSource},
+    version::{Range, Version},
+};
 use crate::model::Screen;
+
+/// The profiles that come with the program, newest first for each tool.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("claude", include_str!("profiles/claude.toml")),
+    ("codex", include_str!("profiles/codex.toml")),
+    ("gemini", include_str!("profiles/gemini.toml")),
+];
 
 /// How well a profile fits the version that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +77,37 @@ impl Default for DeliveryRules {
     }
 }
 
-/// The rules for one program and the versions that they were made for.
+impl DeliveryRules {
+    fn of(source: &DeliverySource) -> Self {
+        let standard = Self::default();
+        let before_enter = Duration::from_millis(source.before_enter_millis);
+        Self {
+            before_enter,
+            before_enter_large: source.before_enter_large_millis.map_or(before_enter, Duration::from_millis),
+            large: source.large_bytes.unwrap_or(standard.large),
+            chunk_breaks: source.chunk_breaks,
+            chunk_characters: source.chunk_characters,
+            enter_only_when_idle: source.enter_only_when_idle,
+            first_characters: source.first_characters.clone(),
+            last_characters: source.last_characters.clone(),
+            interrupt: source.interrupt.clone().unwrap_or(standard.interrupt),
+            new_chat: source.new_chat.clone().unwrap_or(standard.new_chat),
+        }
+    }
+}
+
+/// What the title of a tool begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TitleMarks {
+    /// While it works.
+    pub working: Vec<String>,
+    /// While it waits for a prompt.
+    pub idle: Vec<String>,
+    /// While it waits for an answer.
+    pub waiting: Vec<String>,
+}
+
+/// The rules for one program and the versions that they were made for. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// `claude`, `codex`, `gemini`…
@@ -76,26 +118,79 @@ pub struct Profile {
     pub fit: Fit,
     /// Names of the tool's process.
     pub processes: Vec<String>,
+    /// What its title begins with.
+    pub title: TitleMarks,
     /// For typing.
     pub delivery: DeliveryRules,
+    pub(super) rules: Arc<Rules>,
+    versions: Range,
 }
 
 impl Profile {
     /// The profile for a tool and the version that runs, where it is known; `None` for a tool that has none: it is
     /// read as any line reader.
     pub fn find(tool: &str, version: Option<&str>) -> Option<Self> {
-        let known = ["claude", "codex", "gemini", "kimi", "opencode", "aider"];
-        known.contains(&tool).then(|| Self {
-            tool: tool.to_owned(),
-            name: tool.to_owned(),
-            fit: Fit::Conservative(format!("nothing is known of version {}", version.unwrap_or("?"))),
-            processes: vec![tool.to_owned()],
-            delivery: DeliveryRules::default(),
+        let built_in = BUILT_IN.iter().filter(|(name, _)| *name == tool);
+        // What comes with the program is read by a test; a mistake in it would be found there.
+        Self::nearest(built_in.filter_map(|(_, text)| Self::from_toml(text).ok()), version)
+    }
+
+    /// Of profiles for one tool, the one that fits a version best.
+    pub(super) fn nearest(profiles: impl Iterator<Item = Self>, version: Option<&str>) -> Option<Self> {
+        let read = version.and_then(Version::parse);
+        let mut best: Option<Self> = None;
+        for profile in profiles {
+            match &read {
+                Some(version) if profile.versions.holds(version) => return Some(profile),
+                // The highest that begins below what runs, or the lowest of all.
+                Some(version) => {
+                    let below = |one: &Self| one.versions.begins().is_none_or(|begins| begins <= version);
+                    let better = best.as_ref().is_none_or(|best| match (below(&profile), below(best)) {
+                        (true, true) => profile.versions.begins() > best.versions.begins(),
+                        (false, false) => profile.versions.begins() < best.versions.begins(),
+                        (is_below, _) => is_below,
+                    });
+                    if better {
+                        best = Some(profile);
+                    }
+                }
+                None => {
+                    if best.as_ref().is_none_or(|best| profile.versions.begins() > best.versions.begins()) {
+                        best = Some(profile);
+                    }
+                }
+            }
+        }
+        best.map(|profile| {
+            let why = match (&read, version) {
+                (Some(read), _) => format!("`{}` was not made for version {read}", profile.name),
+                (None, Some(version)) => format!("`{version}` is not a version that can be read"),
+                (None, None) => "the version that runs is not known".to_owned(),
+            };
+            Self { fit: Fit::Conservative(why), ..profile }
         })
     }
 
+    /// Reads a profile. It fits exactly; whoever asks for a version says otherwise.
+    pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        let source: ProfileSource = toml::from_str(text).map_err(|error| ProfileError {
+            line: error.span().map_or(1, |span| line_of(text, span.start)),
+            message: error.message().replace('\n', ", "),
+        })?;
+        let versions = Range::parse(source.versions.get_ref()).map_err(|message| ProfileError {
+            line: line_of(text, source.versions.span().start),
+            message: format!("`versions`: {message}"),
+        })?;
+        let rules = Arc::new(compile(&source, text)?);
+        let title =
+            TitleMarks { working: source.title.working, idle: source.title.idle, waiting: source.title.waiting };
+        let delivery = DeliveryRules::of(&source.delivery);
+        let ProfileSource { tool, name, processes, .. } = source;
+        Ok(Self { tool, name, fit: Fit::Exact, processes, title, delivery, rules, versions })
+    }
+
     /// Reads a screen.
-    pub fn read(&self, _screen: &Screen) -> ScreenReading {
-        ScreenReading::default()
+    pub fn read(&self, screen: &Screen) -> ScreenReading {
+        super::detect::read(&self.rules, self.fit == Fit::Exact, screen)
     }
 }

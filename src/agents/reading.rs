@@ -44,6 +44,8 @@ pub struct ScreenReading {
     pub failed: Option<String>,
     /// A sign that the last turn came to its end stands on the screen.
     pub finished: bool,
+    /// The last prompt stands there, and no sign of its turn's end, though this tool always draws one.
+    pub unfinished: bool,
     /// The tool draws its first screen and takes no input yet.
     pub starting: bool,
     /// A menu of the composer (commands, files) is open: Enter would take its choice.
