@@ -90,6 +90,9 @@ impl DeliveryRules {
             enter_only_when_idle: source.enter_only_when_idle,
             first_characters: source.first_characters.clone(),
             last_characters: source.last_characters.clone(),
+            last_words: source.last_words.clone(),
+            trims_blanks_in_front: source.trims_blanks_in_front,
+            commands: source.commands.clone(),
             interrupt: source.interrupt.clone().unwrap_or(standard.interrupt),
             new_chat: source.new_chat.clone().unwrap_or(standard.new_chat),
         }
