@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{api::StatusDocument, queue::Queue, telemetry::DiagnosticLog};
+use crate::{
+    api::StatusDocument,
+    queue::Queue,
+    telemetry::DiagnosticLog,
+    tracker::{Eyes, Tracker},
+};
 
 /// The handles of one gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,6 +22,10 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// What the agent does.
+    pub tracker: Tracker,
+    /// What its pane shows.
+    pub eyes: Eyes,
     /// Turns true, or loses its sender, when the gateway stops: answers that would last for ever end then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -16,6 +16,7 @@ mod rules;
 mod sign;
 mod source;
 mod version;
+pub mod signs;
 
 pub use dialog::{Choice, Dialog, DialogKind};
 pub use profile::{DeliveryRules, Fit, Profile, TitleMarks};

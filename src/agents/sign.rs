@@ -13,7 +13,8 @@ pub enum Sign {
         /// `startup`, `resume`, `clear`, `compact`, as the tool says.
         why: String,
     },
-    /// The tool took a prompt.
+    /// The tool took a prompt. It may be said more than once of one turn: first without the text, or again with another
+    /// text that the tool put into the turn that runs.
     PromptTaken {
         /// Its text, where the tool tells it.
         text: Option<String>,
@@ -32,6 +33,15 @@ pub enum Sign {
         kind: DialogKind,
         /// In the tool's words.
         message: Option<String>,
+    },
+    /// What the turn that runs, or the one that just ended, has answered last. It is no end: more may follow.
+    Replied {
+        /// The tool's id of the turn.
+        turn: Option<String>,
+        /// The text.
+        text: String,
+        /// It is the tool's own record of it, sign for sign.
+        exact: bool,
     },
     /// A turn is over.
     TurnEnded {

@@ -33,6 +33,7 @@ impl Gateway {
         if before.view == view {
             return;
         }
+        self.eyes.nudge();
         let mut facts = Facts { view: view.clone(), ..before.clone() };
         if view.agent != before.view.agent {
             self.agent_changed(&before, &mut facts).await;
@@ -146,6 +147,7 @@ impl Gateway {
             }
         };
         if let Ok(next) = boot::subject(&target, &self.board.facts().seat) {
+            self.eyes.turn_to(next.agent);
             self.subject.send_if_modified(|current| {
                 let changed = *current != next;
                 *current = next;

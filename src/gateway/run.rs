@@ -13,8 +13,8 @@ use super::{
     publish::Publisher,
     signals::Signals,
     tasks::Tasks,
-    watch::{self as session_watch, Sight, Subject},
-    work::Work,
+    watch::{self as session_watch, Listeners, Sight, Subject},
+    work::{Running, Work},
 };
 use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
@@ -29,6 +29,7 @@ use crate::{
     store::Store,
     target::Target,
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
+    tracker::Eyes,
 };
 
 /// How long the control client may take at the start.
@@ -170,6 +171,7 @@ pub(super) struct Gateway {
     pub(super) subject: watch::Sender<Subject>,
     pub(super) queue: Queue,
     pub(super) agent: watch::Sender<AgentNow>,
+    pub(super) eyes: Eyes,
     pub(super) sights: mpsc::Receiver<Sight>,
     pub(super) found: mpsc::Sender<Tampering>,
     pub(super) tampering: mpsc::Receiver<Tampering>,
@@ -202,14 +204,16 @@ impl Gateway {
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), tool);
-        let control = work.control.clone();
+        let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
-        let (queue, agent) = work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
+            tracker: tracker.clone(),
+            eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };
         let handler = router::handler(app, access);
@@ -223,7 +227,8 @@ impl Gateway {
         let subject = watch::Sender::new(subject);
         let (seen, sights) = mpsc::channel(16);
         let watched = subject.subscribe();
-        tasks.start("session watch", |stop| session_watch::watch(watched, seen, control, stop));
+        let listeners = Listeners { sights: seen, client, feeds };
+        tasks.start("session watch", |stop| session_watch::watch(watched, listeners, stop));
         let (beating, beaten) = (publisher.clone(), board.clone());
         tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
         Self {
@@ -240,6 +245,7 @@ impl Gateway {
             subject,
             queue,
             agent,
+            eyes,
             sights,
             found,
             tampering,

@@ -1,4 +1,4 @@
-//! What the gateway knows of its session: one control client, no polling.
+//! What the gateway knows of its session: one control client, no polling. The eyes get what the agent's pane prints.
 //!
 //! tmux tells when something changed (notices, subscriptions); the answer to "what is it now" is then asked
 //! once, over the same connection. When the client is lost it is opened again with growing pauses; when the
@@ -17,6 +17,7 @@ use crate::{
         control::{self, Control, ControlError, Notice, Notices},
         inspect,
     },
+    tracker::Feed,
 };
 
 /// The session as last seen.
@@ -83,17 +84,27 @@ fn view(subject: &Subject, session_name: String, panes: &[PaneFacts]) -> View {
     }
 }
 
+/// Who hears of the session.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    /// The gateway.
+    pub(super) sights: mpsc::Sender<Sight>,
+    /// Whoever asks tmux, too: the control client, while there is one.
+    pub(super) client: watch::Sender<Option<Control>>,
+    /// The eyes.
+    pub(super) feeds: mpsc::Sender<Feed>,
+}
+
 /// Watches until told to stop or the session is lost.
 pub(super) async fn watch(
     mut subject: watch::Receiver<Subject>,
-    sights: mpsc::Sender<Sight>,
-    client: watch::Sender<Option<Control>>,
+    listeners: Listeners,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = Pause::default();
     loop {
         let now = subject.borrow_and_update().clone();
-        match connected(now.clone(), &mut subject, &sights, &client, &mut pause, stop.clone()).await {
+        match connected(now.clone(), &mut subject, &listeners, &mut pause, stop.clone()).await {
             Ended::Again => continue,
             Ended::Stopped => return,
             Ended::Disconnected => {}
@@ -101,7 +112,7 @@ pub(super) async fn watch(
         // The connection is lost: is the session?
         if let Some(why) = lost(now).await {
             // Nobody listening means that the gateway is ending already.
-            drop(sights.send(Sight::Lost(why)).await);
+            drop(listeners.sights.send(Sight::Lost(why)).await);
             drop(stop.wait_for(|stop| *stop).await);
             return;
         }
@@ -145,26 +156,26 @@ impl Pause {
 async fn connected(
     subject: Subject,
     subjects: &mut watch::Receiver<Subject>,
-    sights: &mpsc::Sender<Sight>,
-    client: &watch::Sender<Option<Control>>,
+    Listeners { sights, client, feeds }: &Listeners,
     pause: &mut Pause,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
     // Held until the client is attached: see `Server::gated`.
     let mut turn = turn(&subject.server).await;
     let opened = control::open(subject.server.control_command(&format!("{}:", subject.session)));
-    let (control, mut notices, driver) = match opened {
+    let (control, mut notices, mut driver) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             tracing::warn!(%error, "could not start a tmux control client");
             return Ended::Disconnected;
         }
     };
+    let mut output = Some(driver.listen(subject.agent));
     let conversation = async {
-        let mut last = None;
+        let (mut last, mut silent) = (None, Vec::new());
         loop {
             let windows = match ask(&control, &subject).await {
-                Ok((seen, windows)) => {
+                Ok((seen, panes)) => {
                     pause.failures = 0;
                     drop(turn.take());
                     // Attached: whoever types may use it, too.
@@ -185,7 +196,15 @@ async fn connected(
                     if is_news && subscribe(&control, &subject).await.is_err() {
                         return Ended::Disconnected;
                     }
-                    windows
+                    let others = panes.iter().map(|pane| pane.pane_id).filter(|pane| *pane != subject.agent);
+                    if listen(&control, others, &mut silent, output.is_some()).await.is_err() {
+                        return Ended::Disconnected;
+                    }
+                    if let Some(output) = output.take() {
+                        // Eyes that are gone mean that the gateway is ending already.
+                        drop(feeds.try_send(Feed { control: control.clone(), output }));
+                    }
+                    panes.iter().map(|pane| pane.window_id).collect::<Vec<_>>()
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the control client gave no answer");
@@ -271,8 +290,28 @@ async fn subscribe(control: &Control, subject: &Subject) -> Result<(), ControlEr
     Ok(())
 }
 
-/// The view, and the windows of the session.
-async fn ask(control: &Control, subject: &Subject) -> Result<(View, Vec<WindowId>), ControlError> {
+/// Keeps the output of all panes but the agent's from us: also of those that are new. The gateway's own window shows its
+/// log. `first`: nothing was sent so far.
+async fn listen(
+    control: &Control,
+    others: impl Iterator<Item = PaneId>,
+    silent: &mut Vec<PaneId>,
+    first: bool,
+) -> Result<(), ControlError> {
+    let new: Vec<PaneId> = others.filter(|pane| !silent.contains(pane)).collect();
+    if first {
+        control.take_output(&new).await?;
+    } else {
+        for pane in &new {
+            control.pause(*pane).await?;
+        }
+    }
+    silent.extend(new);
+    Ok(())
+}
+
+/// The view, and the panes of the session.
+async fn ask(control: &Control, subject: &Subject) -> Result<(View, Vec<PaneFacts>), ControlError> {
     let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
     let rows =
         control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::STEADY_PANE_FORMAT)).await?;
@@ -280,8 +319,7 @@ async fn ask(control: &Control, subject: &Subject) -> Result<(View, Vec<WindowId
     printed.push(b'\n');
     let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;
     let name = name.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
-    let windows = panes.iter().map(|pane| pane.window_id).collect();
-    Ok((view(subject, name, &panes), windows))
+    Ok((view(subject, name, &panes), panes))
 }
 
 /// Why the session is gone; `None` while it is there, or while nobody can tell.

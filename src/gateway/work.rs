@@ -1,4 +1,5 @@
-//! The queue inside the gateway: its tasks, what the status document takes from it, and the events it leaves behind.
+//! The queue and the eyes inside the gateway: their tasks, what the status document takes from the queue, and the
+//! events it leaves behind.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Tracker, View},
+    tracker::{Eyes, Feed, Tracker, View, Watcher},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -33,10 +34,22 @@ pub(super) struct Work {
     pub(super) control: watch::Sender<Option<Control>>,
     worker: Worker,
     interrupts: Interrupts,
+    tracker: Tracker,
+    eyes: Eyes,
+    watcher: Watcher,
+    feeds: (mpsc::Sender<Feed>, mpsc::Receiver<Feed>),
+}
+
+/// What stays of it for the others, once it runs.
+pub(super) struct Running {
+    pub(super) queue: Queue,
+    pub(super) agent: watch::Sender<AgentNow>,
+    pub(super) tracker: Tracker,
+    pub(super) eyes: Eyes,
 }
 
 impl Work {
-    /// Puts the queue together. Nothing runs yet.
+    /// Puts queue and eyes together. Nothing runs yet.
     pub(super) fn new(
         root: &SessionRoot,
         store: &Store,
@@ -48,18 +61,26 @@ impl Work {
     ) -> Self {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
+        let tracker = Tracker::new(profile.clone());
+        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
+        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
             lock: root.delivery_lock(),
             owner,
-            tracker: Tracker::new(profile.clone()),
             view: View::new(&tool, profile),
+            tracker: tracker.clone(),
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts }
+        Self { queue, agent, control, worker, interrupts, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+    }
+
+    /// Where the control client brings what the agent's pane prints.
+    pub(super) fn feeds(&self) -> mpsc::Sender<Feed> {
+        self.feeds.0.clone()
     }
 
     /// Starts the tasks. `trouble` hears of a store that must not be used any more.
@@ -70,8 +91,8 @@ impl Work {
         store: Store,
         events: EventLog,
         trouble: mpsc::Sender<String>,
-    ) -> (Queue, watch::Sender<AgentNow>) {
-        let Self { queue, agent, control: _, worker, interrupts } = self;
+    ) -> Running {
+        let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
         tasks.start("worker", |stop| worker.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
@@ -79,7 +100,8 @@ impl Work {
         let (sick, watched) = (queue.clone(), store.clone());
         tasks.start("store health", |stop| health(watched, sick, trouble, stop));
         tasks.start("event log", |stop| export(store, events, stop));
-        (queue, agent)
+        tasks.start("eyes", |stop| watcher.run(feeds, stop));
+        Running { queue, agent, tracker, eyes }
     }
 }
 

@@ -303,6 +303,21 @@ impl Hand {
         Ok(Look::read(now, lines))
     }
 
+    /// As [`Hand::look`], without asking when a person last pressed a key.
+    ///
+    /// # Errors
+    /// [`HandError`].
+    pub async fn glance(&self) -> Result<Look, HandError> {
+        let at = self.pane.to_string();
+        let commands = Commands::new()
+            .then(DisplayMessage::new().print().target_pane(at.as_str()).message(NOW_FORMAT))
+            .then(CapturePane::new().stdout().escape_sequences().target_pane(at.as_str()));
+        let printed = self.run(commands).await?;
+        let facts = printed.iter().position(|byte| *byte == b'\n').map_or(printed.len(), |end| end + 1);
+        let (facts, rows) = printed.split_at(facts);
+        Ok(Look::read(PaneNow::read(facts)?, rows.split(|byte| *byte == b'\n')))
+    }
+
     /// Rows from `first` to `last`, joined where the terminal wrapped them. 0 is the first visible row, and rows
     /// that have scrolled out count down from -1.
     ///

@@ -154,14 +154,15 @@ impl Server {
         command
     }
 
-    /// Command line of a control client that takes no output and never changes a window's size.
+    /// Command line of a control client that takes no output until it asks for it, lags a second at most, and never
+    /// changes a window's size.
     pub fn control_command(&self, session: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::from(self.command());
         // A client introduces itself with its whole environment, a message each. It needs none of it.
         command.env_clear().envs(program::small_environment());
         // -E: without it, attaching would write this process's own environment over the session's
         // (`update-environment`), and take away what the user's last real client brought.
-        command.args(["-C", "attach-session", "-E", "-f", "no-output,ignore-size", "-t", session]);
+        command.args(["-C", "attach-session", "-E", "-f", "no-output,ignore-size,pause-after=1", "-t", session]);
         command
     }
 

@@ -5,14 +5,18 @@
 //! every other answer names what speaks against it. Callers: `delivery`, `queue`, `lifecycle`.
 
 mod composer;
+mod eyes;
 mod generic;
 mod live;
 mod observation;
+mod pace;
 mod quiet;
 mod reduce;
+mod sight;
 mod view;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
+pub use eyes::{Eyes, Feed, Picture, Watcher};
 pub use generic::{Around, Pending, Reading, Why, is_shell};
 pub use live::Tracker;
 pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};

@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_types, reason = "tmux is the room that starts tmux")]
 
 use std::{
-    collections::VecDeque,
     io,
     process::Stdio,
     sync::{
@@ -21,11 +20,12 @@ use tokio::{
 
 use super::{
     command::{one_block, one_line},
-    notice::Notice,
-    notices::{Notices, Publisher, queue},
-    parser::{Event, Parser},
+    notices::{Notices, queue},
+    output::{Output, tap},
+    parser::Parser,
+    router::{Router, Waiting},
 };
-use crate::tmux::Commands;
+use crate::{model::PaneId, tmux::Commands};
 
 /// How long a caller waits for an answer, unless it says otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -138,29 +138,6 @@ struct Request {
     waiting: Waiting,
 }
 
-/// Who waits for which blocks.
-#[derive(Debug)]
-struct Waiting {
-    answer: oneshot::Sender<Answer>,
-    /// For a list: everything up to the block that holds exactly this line belongs to it.
-    fence: Option<Vec<u8>>,
-    printed: Vec<Vec<u8>>,
-    refused: Option<ControlError>,
-}
-
-/// Gives every event to whom it belongs.
-#[derive(Debug)]
-struct Router {
-    /// Who waits, in the order of the commands, which is the order of the answers. Callers that gave up stay
-    /// in it, or the next one would get their answer.
-    unanswered: VecDeque<Waiting>,
-    publisher: Publisher,
-    /// tmux has answered the attaching itself.
-    attached: bool,
-    not_attached: Option<String>,
-    exit: Option<String>,
-}
-
 /// Starts a control client.
 ///
 /// `command` is the whole `tmux -S … -C attach-session -t $ID -f no-output,ignore-size`. Its input and output
@@ -184,7 +161,7 @@ pub fn open(mut command: Command) -> Result<(Control, Notices, Driver), ControlE
     let closing = Arc::new(Notify::new());
     let line = Line { requests: sender, closing: Arc::clone(&closing) };
     let control = Control { line: Arc::new(line), time_limit: TIME_LIMIT, pid: child.id().unwrap_or_default() };
-    let router = Router { unanswered: VecDeque::new(), publisher, attached: false, not_attached: None, exit: None };
+    let router = Router::new(publisher);
     let (unwritten, parser) = (Vec::new(), Parser::new());
     Ok((control, notices, Driver { child, stdin, stdout, requests, closing, unwritten, parser, router }))
 }
@@ -262,6 +239,35 @@ impl Control {
         receive(reply, deadline).await
     }
 
+    /// Has tmux send what the panes of the session print, but for `silent` ones. Until then a client that was opened
+    /// with `no-output` hears nothing.
+    ///
+    /// Silent panes are *paused*, and not switched off: tmux 3.3a ends with a fatal error when a pane is switched off
+    /// whose output is on its way, and with all clients off it would stop reading from the program.
+    ///
+    /// # Errors
+    /// As [`Control::ask`].
+    pub async fn take_output(&self, silent: &[PaneId]) -> Result<(), ControlError> {
+        let silent: String = silent.iter().map(|pane| format!(" -A '{pane}:pause'")).collect();
+        self.ask(&format!("refresh-client -f '!no-output'{silent}")).await.map(drop)
+    }
+
+    /// Has tmux drop what this pane prints from now on.
+    ///
+    /// # Errors
+    /// As [`Control::ask`]. That the pane is gone is none.
+    pub async fn pause(&self, pane: PaneId) -> Result<(), ControlError> {
+        self.ask(&format!("refresh-client -A '{pane}:pause'")).await.map(drop)
+    }
+
+    /// Has tmux send what this pane prints again. What was printed meanwhile is lost.
+    ///
+    /// # Errors
+    /// As [`Control::pause`].
+    pub async fn resume(&self, pane: PaneId) -> Result<(), ControlError> {
+        self.ask(&format!("refresh-client -A '{pane}:continue'")).await.map(drop)
+    }
+
     /// Ends the client in an orderly way: no more commands are taken, those that wait for an answer get it if
     /// it comes at once, and [`Driver::run`] returns after at most about a second. May be called repeatedly.
     pub fn close(&self) {
@@ -300,12 +306,20 @@ impl Request {
 
     fn with(lines: String, fence: Option<Vec<u8>>) -> (Self, oneshot::Receiver<Answer>) {
         let (answer, reply) = oneshot::channel();
-        let waiting = Waiting { answer, fence, printed: Vec::new(), refused: None };
+        let waiting = Waiting::new(answer, fence);
         (Self { lines: lines.into_bytes(), waiting }, reply)
     }
 }
 
 impl Driver {
+    /// What this pane prints from now on, once the client takes output ([`Control::take_output`]). That of every other
+    /// pane is thrown away.
+    pub fn listen(&mut self, pane: PaneId) -> Output {
+        let (tap, output) = tap(pane);
+        self.router.tap = Some(tap);
+        output
+    }
+
     /// Drives the client to its end and says why it ended. The process is reaped before this returns, unless its
     /// server hangs and never attached it.
     ///
@@ -372,7 +386,7 @@ impl Driver {
 
     /// Puts commands in line, except those whose callers have given up already.
     fn accept(&mut self, batch: Vec<Request>) {
-        for Request { lines, waiting } in batch.into_iter().filter(|request| !request.waiting.answer.is_closed()) {
+        for Request { lines, waiting } in batch.into_iter().filter(|request| !request.waiting.has_given_up()) {
             self.unwritten.extend_from_slice(&lines);
             self.router.unanswered.push_back(waiting);
         }
@@ -388,68 +402,6 @@ async fn drain(stdout: &mut ChildStdout, parser: &mut Parser, router: &mut Route
             size => router.route(parser, &buffer[..size]),
         }
     }
-}
-
-impl Router {
-    fn route(&mut self, parser: &mut Parser, bytes: &[u8]) {
-        parser.feed(bytes, |event| match event {
-            Event::Block { flags, ok, lines, truncated, .. } if flags & 1 == 1 => {
-                let answer = if !ok {
-                    Err(ControlError::Refused(text(&lines.join(&b'\n'))))
-                } else if truncated {
-                    Err(ControlError::TooLarge)
-                } else {
-                    Ok(lines)
-                };
-                self.answer(answer);
-            }
-            // Before the first answer this can only be the attaching; afterwards it is a hook, nobody's business.
-            Event::Block { ok: false, lines, .. } if !self.attached => {
-                self.not_attached = Some(text(&lines.join(&b'\n')));
-            }
-            Event::Block { .. } => self.attached = true,
-            Event::Notice(notice) => {
-                if let Notice::Exit { reason } = &notice {
-                    self.exit = Some(text(reason));
-                }
-                self.publisher.publish(notice);
-            }
-        });
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        let Some(first) = self.unanswered.front_mut() else {
-            tracing::warn!("tmux answered a command that nobody sent");
-            return;
-        };
-        let Some(answer) = first.gather(answer) else { return };
-        let Some(caller) = self.unanswered.pop_front() else { return };
-        if caller.answer.send(answer).is_err() {
-            tracing::debug!("tmux answered a caller that had given up");
-        }
-    }
-}
-
-impl Waiting {
-    /// Takes one block; returns the whole answer once it is complete.
-    fn gather(&mut self, block: Answer) -> Option<Answer> {
-        let Some(fence) = &self.fence else { return Some(block) };
-        match block {
-            Ok(lines) if lines.len() == 1 && lines[0] == *fence => {
-                let printed = std::mem::take(&mut self.printed);
-                return Some(self.refused.take().map_or(Ok(printed), Err));
-            }
-            Ok(lines) => self.printed.extend(lines),
-            // The first failure is the reason; what was asked to follow it was not carried out.
-            Err(error) => drop(self.refused.get_or_insert(error)),
-        }
-        None
-    }
-}
-
-/// For people: what is not UTF-8 is replaced.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub enum Notice {
     Pause(PaneId),
     /// tmux sends this pane's output again.
     Continue(PaneId),
+    /// A mode of this pane began or ended: copy mode, a menu of tmux.
+    ModeChanged(PaneId),
     /// A subscribed format (`refresh-client -B name:what:format`) has a new value. At most one a second each.
     Subscription {
         /// The name the subscription was made under. A name with a space in it arrives as [`Notice::Other`].
@@ -97,6 +99,7 @@ impl Notice {
             Self::Other { line, .. } => line.len(),
             Self::Pause(_)
             | Self::Continue(_)
+            | Self::ModeChanged(_)
             | Self::WindowAdded(_)
             | Self::WindowClosed(_)
             | Self::SessionsChanged
@@ -117,6 +120,7 @@ fn known(line: &[u8]) -> Option<Notice> {
         }
         b"%pause" => Notice::Pause(parsed(first)?),
         b"%continue" => Notice::Continue(parsed(first)?),
+        b"%pane-mode-changed" => Notice::ModeChanged(parsed(first)?),
         b"%subscription-changed" => subscription(first, after_first)?,
         b"%window-add" => Notice::WindowAdded(parsed(first)?),
         b"%window-close" | b"%unlinked-window-close" => Notice::WindowClosed(parsed(first)?),

@@ -74,11 +74,15 @@ impl Tool {
     pub fn program(self) -> Option<PathBuf> {
         let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-agents/node_modules/.bin");
         let program = installed.join(self.name());
-        if program.exists() {
-            return Some(program);
+        if !program.exists() {
+            eprintln!("skipped: {} is not installed; `just real-agents` installs it", self.name());
+            return None;
         }
-        eprintln!("skipped: {} is not installed; `just real-agents` installs it", self.name());
-        None
+        if self == Self::Gemini && node_version() < 20 {
+            eprintln!("skipped: gemini needs node 20 or newer");
+            return None;
+        }
+        Some(program)
     }
 
     /// What the screen shows when the tool takes a first prompt.
@@ -127,6 +131,13 @@ impl Tool {
             }
         }
     }
+}
+
+/// The first number of `node --version`; 0 where there is none.
+fn node_version() -> u32 {
+    let said = std::process::Command::new("node").arg("--version").output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    said.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
 }
 
 fn claude_state(work: &Path) -> Value {

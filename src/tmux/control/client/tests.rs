@@ -1,13 +1,13 @@
 //! Against real tmux servers of our own, and against programs that play a bad one.
 #![expect(clippy::disallowed_types, reason = "starts private tmux servers")]
 
-use std::{path::Path, process, time::Duration};
+use std::{path::Path, process, str::FromStr, time::Duration};
 
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::*;
-use crate::model::WindowId;
+use crate::{model::WindowId, tmux::control::Notice};
 
 /// No step of any test takes longer, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -455,4 +455,64 @@ async fn without_its_driver_everybody_is_told() {
     assert!(matches!(control.ask("list-panes").await, Err(ControlError::Gone)));
     assert_eq!(notices.next().await, None);
     assert!(matches!(open(Command::new("/nonexistent/tmux")), Err(ControlError::Start(_))));
+}
+
+/// Everything that comes until the text does, without what is lost.
+async fn until_printed(output: &mut Output, text: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&all).contains(text) {
+            all.extend(output.next().await.expect("the client is there").bytes);
+        }
+    };
+    timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{text} did not come"));
+    all
+}
+
+#[tokio::test]
+async fn only_the_wanted_pane_is_heard_and_it_can_be_paused() {
+    let server = Server::start();
+    server.tmux(&["new-window", "-d", "-t", "work:1", "while echo other; do sleep 0.01; done"]);
+    let (control, _notices, mut driver) = server.open("$0");
+    let mut output = driver.listen(PaneId::from_str("%0").unwrap());
+    let closed = driven(driver, async {
+        control.take_output(&["%1".parse().unwrap()]).await.unwrap();
+        server.tmux(&["send-keys", "-t", "%0", "printf 'a\\033[1m\\377\\\\b%s\\n' on''e", "Enter"]);
+        let heard = until_printed(&mut output, "one").await;
+        assert!(heard.windows(8).any(|part| part == b"a\x1b[1m\xff\\b"), "{}", heard.escape_ascii());
+        assert!(!heard.windows(5).any(|part| part == b"other"));
+        control.pause(output.pane()).await.unwrap();
+        server.tmux(&["send-keys", "-t", "%0", "echo tw''o", "Enter"]);
+        server.tmux(&["send-keys", "-t", "%0", "tmux -S ${TMUX%%,*} wait-for -S done", "Enter"]);
+        server.tmux(&["wait-for", "done"]);
+        control.resume(output.pane()).await.unwrap();
+        server.tmux(&["send-keys", "-t", "%0", "echo thr''ee", "Enter"]);
+        let heard = until_printed(&mut output, "three").await;
+        assert!(!String::from_utf8_lossy(&heard).contains("two"), "{}", heard.escape_ascii());
+        server.tmux(&["copy-mode", "-t", "%0"]);
+        let mode = async { while !output.next().await.expect("the client is there").mode_changed {} };
+        timeout(PATIENCE, mode).await.unwrap();
+        control.close();
+    })
+    .await;
+    assert!(matches!(closed, Closed::Exit { ref reason } if reason.is_empty()), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_server_outlives_pauses_in_the_middle_of_a_flood() {
+    let server = Server::start();
+    let (control, _notices, mut driver) = server.open("$0");
+    let mut output = driver.listen(PaneId::from_str("%0").unwrap());
+    driven(driver, async {
+        control.take_output(&[]).await.unwrap();
+        server.tmux(&["respawn-pane", "-k", "-t", "%0", "yes"]);
+        for _ in 0..50 {
+            assert!(output.next().await.is_some());
+            control.pause(output.pane()).await.unwrap();
+            control.resume(output.pane()).await.unwrap();
+        }
+        assert_eq!(server.tmux(&["list-panes", "-F", "#{pane_current_command}"]), "yes");
+        control.close();
+    })
+    .await;
 }
