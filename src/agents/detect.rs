@@ -21,7 +21,13 @@ const SHOWN: usize = 80;
 pub(super) fn read(rules: &Rules, is_exact: bool, screen: &Screen) -> ScreenReading {
     let layout = Layout::new(rules, screen);
     let composer = draft::read(&rules.composer, &layout);
-    let mut reader = Reader { layout: &layout, draft: String::new(), claimed: BTreeSet::new(), outcome: None };
+    let mut reader = Reader {
+        layout: &layout,
+        draft: String::new(),
+        claimed: BTreeSet::new(),
+        outcome: None,
+        turn_work: Vec::new(),
+    };
     if let ComposerReading::Draft(text) = &composer {
         reader.draft.clone_from(text);
     }
@@ -55,7 +61,14 @@ pub(super) fn read(rules: &Rules, is_exact: bool, screen: &Screen) -> ScreenRead
             Proof::Interrupted | Proof::Failed | Proof::Finished => {}
         }
     }
-    match reader.outcome.take() {
+    let below = reader.outcome.map_or(0, |(row, _, _)| row);
+    // A tool's row that was left in the transcript of a turn that is over.
+    reader
+        .turn_work
+        .iter()
+        .filter(|(row, _)| *row < below)
+        .for_each(|(_, name)| reading.working.retain(|one| one != name));
+    match reader.outcome {
         Some((row, Proof::Failed, at)) => reading.failed = Some(paragraph(&layout, row, at)),
         Some((_, Proof::Interrupted, _)) => reading.interrupted = true,
         Some(_) => reading.finished = true,
@@ -64,6 +77,7 @@ pub(super) fn read(rules: &Rules, is_exact: bool, screen: &Screen) -> ScreenRead
                 && layout.prompt.is_some()
                 && layout.composer.is_some()
                 && reading.working.is_empty()
+                && !reading.menu
                 && !is_unclear;
         }
     }
@@ -86,6 +100,8 @@ struct Reader<'a> {
     claimed: BTreeSet<usize>,
     /// The lowest sign of how the last turn ended: row, what it proves, where its text begins.
     outcome: Option<(usize, Proof, usize)>,
+    /// Signs of work within the turn: row and name.
+    turn_work: Vec<(usize, String)>,
 }
 
 impl Reader<'_> {
@@ -97,6 +113,9 @@ impl Reader<'_> {
         let rows = self.layout.rows(rule.region, rule.last);
         let (row, at) = rows.into_iter().rev().find_map(|row| self.matches(rule, row).map(|at| (row, at)))?;
         self.claimed.insert(row);
+        if rule.proves == Proof::Working && rule.region == Region::Turn {
+            self.turn_work.push((row, rule.name.clone()));
+        }
         if matches!(rule.proves, Proof::Interrupted | Proof::Failed | Proof::Finished)
             && self.outcome.is_none_or(|(lowest, _, _)| row > lowest)
         {

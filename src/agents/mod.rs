@@ -14,9 +14,9 @@ mod profile;
 mod reading;
 mod rules;
 mod sign;
+pub mod signs;
 mod source;
 mod version;
-pub mod signs;
 
 pub use dialog::{Choice, Dialog, DialogKind};
 pub use profile::{DeliveryRules, Fit, Profile, TitleMarks};

@@ -46,6 +46,7 @@ pub(super) struct ComposerSource {
     #[serde(default)]
     pub(super) style: StyleSource,
     pub(super) above: Option<Spanned<String>>,
+    pub(super) scrolled: Option<Spanned<String>>,
     pub(super) below: Option<Spanned<String>>,
     pub(super) over: Option<Spanned<String>>,
     #[serde(default)]

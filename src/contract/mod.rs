@@ -1,7 +1,7 @@
-//! Fixtures and recordings: what was read once by a person is read again by the program, and compared.
+//! Fixtures that hold us to our word: recorded screens and streams with the states that they must yield.
 //!
-//! Owns the runner behind `agents contract check` and the replay behind `agents replay`. Promises: the same files give
-//! the same answer on every run; every difference is named. Reads files, writes none. Caller: `cli`.
+//! Owns reading `session-fixtures/`, feeding each to the detectors and the reducer, and saying where the answer differs.
+//! Promises: no clock and no tmux; the same fixtures give the same report. Callers: `cli`, the tests.
 
 mod screens;
 
@@ -65,4 +65,16 @@ fn file_name(path: &Path) -> String {
 
 fn text(file: &Path) -> Result<String, ContractError> {
     fs::read_to_string(file).map_err(|source| ContractError::File { file: file.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fixture_reads_as_it_was_written_down() {
+        let cases = check(Path::new("session-fixtures")).unwrap();
+        let wrong: Vec<_> = cases.iter().filter(|case| !case.differences.is_empty()).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 }

@@ -1,9 +1,7 @@
 //! Prompts through the gateway into real coding agents: exact at the model, each once. A tool that is not installed is
 //! skipped.
 
-use serde_json::{Value, json};
-
-use crate::support::{Http, Live, Real, Tool, Turn, World, eventually_within};
+use crate::support::{Steered, Tool};
 
 /// Everything that a prompt may look like; the stub model answers each at once.
 fn shapes() -> Vec<String> {
@@ -20,4 +18,35 @@ fn shapes() -> Vec<String> {
         "# a heading".to_owned(),
         "? a question".to_owned(),
     ]
+}
+
+fn every_shape_arrives(tool: Tool, count: usize) {
+    let Some(agent) = Steered::new(tool) else { return };
+    let texts: Vec<String> = shapes().into_iter().cycle().take(count).collect();
+    let ids: Vec<String> = texts.iter().map(|text| agent.send(text)).collect();
+    for (number, id) in ids.iter().enumerate() {
+        let shown = agent.completed(id);
+        eprintln!("{number} {}", shown["receipts"]);
+    }
+    agent.real.model.wait_for(count);
+    let arrived = agent.texts();
+    for (got, text) in arrived.iter().zip(&texts) {
+        assert_eq!(got, text);
+    }
+    assert_eq!(arrived.len(), texts.len());
+}
+
+#[test]
+fn claude_gets_every_prompt_exactly_once() {
+    every_shape_arrives(Tool::Claude, 9);
+}
+
+#[test]
+fn codex_gets_every_prompt_exactly_once() {
+    every_shape_arrives(Tool::Codex, 9);
+}
+
+#[test]
+fn gemini_gets_every_prompt_exactly_once() {
+    every_shape_arrives(Tool::Gemini, 9);
 }
