@@ -47,6 +47,7 @@ pub(super) struct ComposerSource {
     pub(super) style: StyleSource,
     pub(super) above: Option<Spanned<String>>,
     pub(super) scrolled: Option<Spanned<String>>,
+    pub(super) edge: Option<char>,
     pub(super) below: Option<Spanned<String>>,
     pub(super) over: Option<Spanned<String>>,
     #[serde(default)]

@@ -82,16 +82,3 @@ impl View {
         }
     }
 }
-#[cfg(test)]
-mod scratch {
-    use super::*;
-    #[test]
-    fn scratch() {
-        for f in std::env::var("SCR").unwrap().split(',') {
-        let text = std::fs::read_to_string(f).unwrap();
-        let rows = crate::model::Screen::styled_rows(text.lines());
-        let screen = crate::model::Screen { height: rows.len(), rows, width: 120, cursor_x: 2, cursor_y: 36, cursor_shown: false, alternate: true, title: "✳ x".into() };
-        eprintln!("{:#?}", Profile::find(&std::env::var("TOOL").unwrap(), None).unwrap().read(&screen));
-        }
-    }
-}
