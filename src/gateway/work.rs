@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Tracker, View, Watcher},
+    tracker::{Eyes, Feed, Timings, Tracker, View, Watcher},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -61,7 +61,7 @@ impl Work {
     ) -> Self {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
-        let tracker = Tracker::new(profile.clone());
+        let tracker = Tracker::new(profile.clone(), Timings::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
         let place = Place {
@@ -94,6 +94,8 @@ impl Work {
     ) -> Running {
         let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
         tasks.start("worker", |stop| worker.run(stop));
+        let ticking = tracker.clone();
+        tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));

@@ -46,6 +46,13 @@ impl Moment {
         Self(self.0.checked_add(span).unwrap_or(Timestamp::MAX))
     }
 
+    /// This moment and a span before it; the near end of time if there is none.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        Self(self.0.checked_sub(span).unwrap_or(Timestamp::MIN))
+    }
+
     /// Reads any ISO timestamp that carries its offset. Naive ones are refused, as the contract demands.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)

@@ -5,6 +5,39 @@ use std::{ffi::OsString, future::poll_fn, io, path::Path, pin::pin};
 use futures_core::Stream;
 use inotify::{EventStream, Inotify, WatchMask};
 
+/// Hears of every change of the files in some folders, also of a line that is added.
+#[derive(Debug)]
+pub struct Changes {
+    events: EventStream<[u8; 4096]>,
+}
+
+impl Changes {
+    /// Watches nothing yet. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the user has no inotify instance left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { events: Inotify::init()?.into_event_stream([0; 4096])? })
+    }
+
+    /// Watches one more folder; `false` if it is not there, or cannot be watched. Once more changes nothing.
+    pub fn add(&mut self, folder: &Path) -> bool {
+        let interest =
+            WatchMask::MODIFY | WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::DELETE;
+        self.events.watches().add(folder, interest | WatchMask::ONLYDIR).is_ok()
+    }
+
+    /// Waits for the next change, whichever.
+    ///
+    /// # Errors
+    /// When the descriptor fails.
+    pub async fn any(&mut self) -> io::Result<()> {
+        let mut events = pin!(&mut self.events);
+        let event = poll_fn(|context| events.as_mut().poll_next(context)).await;
+        event.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?.map(drop)
+    }
+}
+
 /// Watches folders for files that were put in place (renamed into) or removed.
 #[derive(Debug)]
 pub struct Folders {

@@ -1,15 +1,33 @@
 //! The tracker of one session: senses put observations in, everybody else reads state out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::Instant,
+};
 
-use super::{Observation, Reducer, State, TurnEdge, When};
+use super::{Observation, Reducer, Seen, State, Timings, TurnEdge, When};
 use crate::{
     agents::Profile,
-    model::{RequestId, Source},
+    model::{Moment, RequestId, Source},
     os::clock,
 };
+
+/// Edges that a slow listener may be behind.
+const MOST_EDGES: usize = 256;
+
+/// That the tool took exactly this prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Through which sense.
+    pub source: Source,
+    /// When it was told.
+    pub at: Moment,
+}
 
 /// The handle of one session's tracker. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,46 +39,55 @@ pub struct Tracker {
 struct Shared {
     core: Mutex<Core>,
     state: watch::Sender<Arc<State>>,
+    edges: broadcast::Sender<TurnEdge>,
+    /// Told whenever the moment of the next tick may have changed.
+    rescheduled: Notify,
     began: Instant,
 }
 
 #[derive(Debug)]
 struct Core {
     reducer: Reducer,
-    /// Edges that nobody has taken yet.
-    edges: Vec<TurnEdge>,
 }
 
 impl Tracker {
     /// A tracker that knows nothing yet. `None`: the tool is a line reader.
-    pub fn new(profile: Option<Profile>) -> Self {
+    pub fn new(profile: Option<Profile>, timings: Timings) -> Self {
         let began = Instant::now();
-        let reducer = Reducer::new(profile);
-        let state = watch::Sender::new(Arc::new(reducer.state()));
-        let core = Mutex::new(Core { reducer, edges: Vec::new() });
-        Self { shared: Arc::new(Shared { core, state, began }) }
+        let reducer = Reducer::new(profile, timings, When { since: Duration::ZERO, wall: clock::now() });
+        let state = Arc::new(reducer.state().clone());
+        let shared = Shared {
+            core: Mutex::new(Core { reducer }),
+            state: watch::Sender::new(state),
+            edges: broadcast::Sender::new(MOST_EDGES),
+            rescheduled: Notify::new(),
+            began,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes in what a sense says.
     pub fn observe(&self, observation: &Observation) {
-        let when = self.now();
-        let state = {
-            let mut core = self.core();
-            let edges = core.reducer.take(when, observation);
-            core.edges.extend(edges);
-            Arc::new(core.reducer.state())
-        };
-        self.shared.state.send_if_modified(|current| {
-            let changed = **current != *state;
-            *current = state;
-            changed
-        });
+        self.change(|reducer, when| reducer.take(when, observation));
+        self.shared.rescheduled.notify_one();
     }
 
-    /// Somebody submits this prompt now.
-    pub fn note(&self, request: Option<RequestId>, text: &str) {
-        let seen = super::Seen::Noted { request, text: text.to_owned() };
+    /// Somebody submits this prompt now. The moment is the one to ask [`Tracker::taken`] with.
+    pub fn note(&self, request: Option<RequestId>, text: &str) -> When {
+        let now = self.now();
+        let seen = Seen::Noted { request, text: text.to_owned() };
         self.observe(&Observation { source: Source::Input, seen });
+        now
+    }
+
+    /// Has the tool itself told, since this moment, that it took exactly this prompt? What tools change in every prompt
+    /// (blanks around it, tabs, line ends, how letters are composed) makes no difference.
+    ///
+    /// Whoever waits for it looks again whenever [`State::prompts_taken`] grows.
+    pub fn taken(&self, since: When, text: &str) -> Option<Proof> {
+        let core = self.core();
+        let take = core.reducer.turns.heard(since.since, text)?;
+        Some(Proof { source: take.source, at: take.at.wall })
     }
 
     /// Did a hook or a record show exactly this prompt since it was noted?
@@ -73,8 +100,59 @@ impl Tracker {
         self.shared.state.subscribe()
     }
 
-    fn now(&self) -> When {
+    /// The state now, whoever else waits for changes.
+    pub fn now_state(&self) -> Arc<State> {
+        self.shared.state.borrow().clone()
+    }
+
+    /// Every beginning and end of a turn from here on.
+    pub fn edges(&self) -> broadcast::Receiver<TurnEdge> {
+        self.shared.edges.subscribe()
+    }
+
+    /// The tracker's clock.
+    pub fn now(&self) -> When {
         When { since: self.shared.began.elapsed(), wall: clock::now() }
+    }
+
+    /// Another profile for the tool: its rules changed.
+    pub fn use_profile(&self, profile: Option<Profile>) {
+        self.core().reducer.use_profile(profile);
+    }
+
+    /// Lets time-driven changes happen when they are due, until told to stop.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let next = self.core().reducer.next();
+            let due = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(self.shared.began + next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.change(Reducer::tick),
+                () = self.shared.rescheduled.notified() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Reducer, When) -> Vec<TurnEdge>) {
+        let mut core = self.core();
+        // Under the lock: two senses must not overtake each other on the clock.
+        let when = self.now();
+        let edges = change(&mut core.reducer, when);
+        let state = Arc::new(core.reducer.state().clone());
+        self.shared.state.send_if_modified(|current| {
+            let changed = **current != *state;
+            *current = state;
+            changed
+        });
+        for edge in edges {
+            // Nobody may be listening.
+            drop(self.shared.edges.send(edge));
+        }
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {

@@ -1,25 +1,36 @@
 //! What the agent is doing: evidence in, a reading out.
 //!
-//! Owns reading a pane that looks like any line reader's (`generic`), its composer (`composer`), and how long it has
-//! been quiet (`quiet`). Promises: all of it is pure, the clock is an argument; `ready` is said only with proof, and
-//! every other answer names what speaks against it. Callers: `delivery`, `queue`, `lifecycle`.
+//! Owns the state of one session: observations (`observation`), the reducer (`reduce`, with its evidence, rules and
+//! turns), its handle (`live`), and what was (`history`). Beside it, reading a pane that looks like any line reader's
+//! (`generic`), its composer (`composer`), and how long it has been quiet (`quiet`). Promises: everything but `live` is
+//! pure, the clock is an argument; `ready` is said only with proof, and every other answer names what speaks against it.
+//! Callers: `delivery`, `queue`, `http`, `gateway`, `contract`.
 
+mod clock;
 mod composer;
+mod conclude;
+mod evidence;
 mod eyes;
 mod generic;
 mod live;
 mod observation;
 mod pace;
+mod prompt_text;
 mod quiet;
+pub mod records;
 mod reduce;
+mod rules;
 mod sight;
+mod state;
+mod turns;
 mod view;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
 pub use eyes::{Eyes, Feed, Picture, Watcher};
 pub use generic::{Around, Pending, Reading, Why, is_shell};
-pub use live::Tracker;
+pub use live::{Proof, Tracker};
 pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};
 pub use quiet::Quiet;
-pub use reduce::{Reducer, State, TurnEdge};
+pub use reduce::{Reducer, TurnEdge};
+pub use state::{Diagnostics, LastTurn, Phase, Probe, ResultSource, Stability, State, Surface, Timings, Tri};
 pub use view::View;

@@ -88,6 +88,8 @@ pub struct ProcessSeen {
     pub pid: Option<u32>,
     /// Names that matched.
     pub names: Vec<String>,
+    /// The tool's version, where its own files tell it.
+    pub version: Option<String>,
     /// CPU time that it and its children used since the last observation, in milliseconds.
     pub cpu_millis: Option<u64>,
     /// It has children that work for it.

@@ -61,6 +61,10 @@ fn ended(turn: Option<String>, outcome: Outcome, reply: Option<String>, error: O
 pub struct Status {
     /// The process that it is about.
     pub pid: u32,
+    /// When that process was started, in the kernel's ticks since the machine was.
+    pub start_ticks: Option<u64>,
+    /// The folder that it works in.
+    pub folder: Option<String>,
     /// The conversation: the name of its transcript.
     pub session: String,
     /// Claude's version.
@@ -87,7 +91,9 @@ impl Status {
             _ => None,
         };
         let pid = u32::try_from(file["pid"].as_u64()?).ok()?;
-        Some(Self { pid, session: text(&file["sessionId"])?, version: text(&file["version"]), sign })
+        let start_ticks = file["procStart"].as_str().and_then(|ticks| ticks.parse().ok());
+        let session = text(&file["sessionId"])?;
+        Some(Self { pid, start_ticks, folder: text(&file["cwd"]), session, version: text(&file["version"]), sign })
     }
 }
 
