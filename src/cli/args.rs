@@ -2,6 +2,7 @@
 
 mod duration;
 mod prompts;
+mod sight;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::model::shell_quote;
 
 /// A gateway for every coding agent that runs in tmux
@@ -220,6 +222,11 @@ pub(super) enum Gateway {
     Requests(Requests),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show what the agent's terminal shows now
+    Screen(ScreenWords),
+    /// Record what the agent's terminal shows, into asciicast files
+    #[command(subcommand)]
+    Record(Record),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -275,9 +282,11 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         _ => None,
     }
 }

@@ -3,10 +3,7 @@
 //! A delivery may be dropped at any await, or its process killed on any line: what the journal and the pane's marks
 //! say is enough to go on from [`Stage`].
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -24,6 +21,7 @@ use crate::{
     model::{Note, Receipt},
     os::clock,
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, PaneNow, Stroke},
+    tracker::When,
 };
 
 /// Delivers one text.
@@ -41,7 +39,7 @@ pub async fn deliver(
         Stage::Fresh(look) => Footing::of(look, delivery.view),
         Stage::Typed(footing) | Stage::Entered(footing) => footing.clone(),
     };
-    let (sought, announced) = (Sought::of(delivery.prompt), AtomicBool::new(false));
+    let (sought, announced) = (Sought::of(delivery.prompt), OnceLock::new());
     let act = Act { hand, keys, delivery, journal, timings, sought, footing, announced };
     if let Stage::Fresh(look) = &delivery.stage
         && let Err(outcome) = act.paste(look).await?
@@ -65,8 +63,8 @@ pub(super) struct Act<'a, J> {
     pub(super) timings: Timings,
     pub(super) sought: Sought,
     pub(super) footing: Footing,
-    /// The tracker was told.
-    announced: AtomicBool,
+    /// When the tracker was told.
+    announced: OnceLock<When>,
 }
 
 /// How long a tool may take for each paste of a text that is given in many.
@@ -283,9 +281,8 @@ impl<J: Journal> Act<'_, J> {
     fn announce(&self) {
         if let Some(tracker) = self.delivery.tracker
             && self.delivery.form.command().is_none()
-            && !self.announced.swap(true, Ordering::Relaxed)
         {
-            tracker.note(self.delivery.request.cloned(), self.delivery.prompt.text());
+            self.announced.get_or_init(|| tracker.note(self.delivery.request.cloned(), self.delivery.prompt.text()));
         }
     }
 
@@ -365,8 +362,9 @@ impl<J: Journal> Act<'_, J> {
 
     /// What proves that the program took the text, and whether that is certain by itself.
     fn taken(&self, sight: &Sight, before: Option<&Sight>) -> Option<(&'static str, bool)> {
-        let recorded = self.delivery.tracker.is_some_and(|tracker| tracker.taken(self.delivery.prompt.text()));
-        if recorded {
+        if let (Some(tracker), Some(since)) = (self.delivery.tracker, self.announced.get())
+            && tracker.taken(*since, self.delivery.prompt.text()).is_some()
+        {
             return Some(("prompt_recorded", true));
         }
         let (proof, certain) = sight.took(&self.sought, before, &self.footing)?;

@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Timings, Tracker, View, Watcher},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -62,7 +62,8 @@ impl Work {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
         let tracker = Tracker::new(profile.clone(), Timings::default());
-        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
+        let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
+        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
         let place = Place {
             server: subject.server.clone(),

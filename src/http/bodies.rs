@@ -9,7 +9,8 @@ use super::{
 use crate::{
     api::{
         AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlPrompt, ExecutionOverride, LARGEST_PROMPT,
-        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RequestCreate, RequestPayload, SubmitPrompt,
+        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RecordingAction, RequestCreate, RequestPayload,
+        SubmitPrompt,
     },
     model::RequestKind,
 };
@@ -116,6 +117,21 @@ pub(super) fn reconcile(body: &Value) -> Result<ReconcileAction, Problem> {
 fn read_reconcile(body: &Field<'_>, issues: &mut Issues) -> Option<ReconcileAction> {
     let body = body.object(issues)?;
     let action = body.required("action", issues).and_then(|action| action.word(&ReconcileAction::WORDS, issues));
+    body.only(&["action"], issues);
+    action
+}
+
+/// `POST /v1/recordings`.
+pub(super) fn recording(body: &Value) -> Result<RecordingAction, Problem> {
+    let mut issues = Issues::default();
+    let read = read_recording(&Field::body(body), &mut issues);
+    issues.settle(read)
+}
+
+fn read_recording(body: &Field<'_>, issues: &mut Issues) -> Option<RecordingAction> {
+    let body = body.object(issues)?;
+    let words = [("start", RecordingAction::Start), ("stop", RecordingAction::Stop)];
+    let action = body.required("action", issues).and_then(|action| action.word(&words, issues));
     body.only(&["action"], issues);
     action
 }

@@ -90,11 +90,6 @@ impl Tracker {
         Some(Proof { source: take.source, at: take.at.wall })
     }
 
-    /// Did a hook or a record show exactly this prompt since it was noted?
-    pub fn taken(&self, _text: &str) -> bool {
-        false
-    }
-
     /// The state, always current.
     pub fn state(&self) -> watch::Receiver<Arc<State>> {
         self.shared.state.subscribe()
