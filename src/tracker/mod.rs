@@ -26,13 +26,15 @@ mod rules;
 mod sight;
 mod state;
 mod turns;
+mod view;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
 pub use eyes::{Eyes, Feed, Picture, Watcher};
-pub use generic::{Around, Pending, Reading, Why, is_shell, read};
+pub use generic::{Around, Pending, Reading, Why, is_shell};
 pub use live::{Proof, Tracker};
 pub use observation::{Observation, ProcessSeen, ScreenSeen, Seen, When};
 pub use quiet::Quiet;
 pub use recorder::{Limits as RecordingLimits, Recorder};
 pub use reduce::{Reducer, TurnEdge};
 pub use state::{Diagnostics, LastTurn, Phase, Probe, ResultSource, Stability, State, Surface, Timings, Tri};
+pub use view::View;
