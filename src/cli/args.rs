@@ -1,16 +1,20 @@
 //! What can be typed. clap types only; no decisions.
 
 mod duration;
+mod fixtures;
 mod prompts;
+mod sight;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::{api::TimingWishes, model::shell_quote};
 
 /// A gateway for every coding agent that runs in tmux
@@ -109,6 +113,13 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Show what the tracker makes of a recording
+    Replay(Replay),
+    /// What this program promises about recorded screens and streams
+    #[command(subcommand)]
+    Contract(Contract),
+    /// Tell the session's gateway what a hook of the agent's program says; never fails
+    AgentEvent(AgentEvent),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -149,9 +160,25 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    /// Do not let the agent's own hooks tell the gateway about its turns
+    #[arg(long)]
+    pub(super) no_hooks: bool,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentEvent {
+    /// Which agent program tells
+    #[arg(long)]
+    pub(super) tool: String,
+    /// The session root [default: that of the current tmux session]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) session_root: Option<PathBuf>,
+    /// The event as JSON [default: stdin]
+    #[arg(value_name = "EVENT")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +251,11 @@ pub(super) enum Gateway {
     Requests(Requests),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show what the agent's terminal shows now
+    Screen(ScreenWords),
+    /// Record what the agent's terminal shows, into asciicast files
+    #[command(subcommand)]
+    Record(Record),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -256,35 +288,35 @@ const JUDGED: &str = "How the agent's screen is judged (kept for the next start)
 #[derive(Debug, Clone, Args)]
 pub(super) struct Timings {
     /// How often to look where nothing tells of changes [default: 0.5]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_watch_poll_interval_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-watch-poll-interval-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) watch_poll_interval: Option<f64>,
     /// Unchanged for this long: stable [default: 1]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_stability_threshold_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-stability-threshold-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stability_threshold: Option<f64>,
     /// At an empty composer for this long: the turn is over [default: 1]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_completion_stability_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-completion-stability-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) completion_stability: Option<f64>,
     /// Unknown for this long: stalled [default: 30]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_unknown_to_stalled_timeout_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-unknown-to-stalled-timeout-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) unknown_to_stalled_timeout: Option<f64>,
     /// Work that only stale signs speak for is over after this long [default: 5]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_stale_active_recovery_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-stale-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stale_active_recovery: Option<f64>,
     /// Work on a screen that does not change is over after this long, if nothing contradicts [default: 20]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_final_stable_active_recovery_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-final-stable-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) final_stable_active_recovery: Option<f64>,
 }
 
 impl Timings {
     /// The wishes as the rest of the program knows them.
     pub(super) fn wishes(&self) -> TimingWishes {
         TimingWishes {
-            watch_poll_interval_seconds: self.gateway_tui_watch_poll_interval_seconds,
-            stability_threshold_seconds: self.gateway_tui_stability_threshold_seconds,
-            completion_stability_seconds: self.gateway_tui_completion_stability_seconds,
-            unknown_to_stalled_timeout_seconds: self.gateway_tui_unknown_to_stalled_timeout_seconds,
-            stale_active_recovery_seconds: self.gateway_tui_stale_active_recovery_seconds,
-            final_stable_active_recovery_seconds: self.gateway_tui_final_stable_active_recovery_seconds,
+            watch_poll_interval_seconds: self.watch_poll_interval,
+            stability_threshold_seconds: self.stability_threshold,
+            completion_stability_seconds: self.completion_stability,
+            unknown_to_stalled_timeout_seconds: self.unknown_to_stalled_timeout,
+            stale_active_recovery_seconds: self.stale_active_recovery,
+            final_stable_active_recovery_seconds: self.final_stable_active_recovery,
         }
     }
 }
@@ -318,9 +350,11 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         _ => None,
     }
 }
