@@ -21,11 +21,10 @@ pub(super) fn run(words: &Replay, report: &Reporter) -> Result<ExitCode, Failure
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    match &played.profile {
-        Some(profile) => report.detail(&format!("read by profile `{profile}`")),
-        None => {
-            report.note(&format!("there is no profile for `{}`: only titles and status sequences count", played.tool))
-        }
+    if let Some(profile) = &played.profile {
+        report.detail(&format!("read by profile `{profile}`"));
+    } else {
+        report.note(&format!("there is no profile for `{}`: only titles and status sequences count", played.tool));
     }
     if let Some(why) = &played.conservative {
         report.note(&format!("what is not certain is unknown: {why}"));
