@@ -4,6 +4,7 @@
 //! the rules between fields in [`Document::check`]. The bodies of requests are read in `http`, which names every wrong
 //! field at once. No I/O here: `session` reads and writes the documents.
 
+mod agent_event;
 mod attach;
 mod desired;
 mod expiry;
@@ -12,6 +13,7 @@ mod journal;
 mod keys;
 mod manifest;
 mod ready;
+mod recording;
 mod registry;
 mod registry_v2;
 mod request;
@@ -21,6 +23,7 @@ mod surface;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use agent_event::{AgentEventTaken, LARGEST_AGENT_EVENT};
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
@@ -32,6 +35,7 @@ pub use journal::{
 pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
+pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
 };

@@ -3,6 +3,7 @@
 mod duration;
 mod fixtures;
 mod prompts;
+mod sight;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::model::shell_quote;
 
 /// A gateway for every coding agent that runs in tmux
@@ -116,6 +118,8 @@ pub(super) enum Command {
     /// What this program promises about recorded screens and streams
     #[command(subcommand)]
     Contract(Contract),
+    /// Tell the session's gateway what a hook of the agent's program says; never fails
+    AgentEvent(AgentEvent),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -156,9 +160,25 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    /// Do not let the agent's own hooks tell the gateway about its turns
+    #[arg(long)]
+    pub(super) no_hooks: bool,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentEvent {
+    /// Which agent program tells
+    #[arg(long)]
+    pub(super) tool: String,
+    /// The session root [default: that of the current tmux session]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) session_root: Option<PathBuf>,
+    /// The event as JSON [default: stdin]
+    #[arg(value_name = "EVENT")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +247,11 @@ pub(super) enum Gateway {
     Requests(Requests),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show what the agent's terminal shows now
+    Screen(ScreenWords),
+    /// Record what the agent's terminal shows, into asciicast files
+    #[command(subcommand)]
+    Record(Record),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -282,9 +307,11 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         _ => None,
     }
 }

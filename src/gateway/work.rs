@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Timings, Tracker, Watcher},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -34,6 +34,7 @@ pub(super) struct Work {
     pub(super) control: watch::Sender<Option<Control>>,
     worker: Worker,
     interrupts: Interrupts,
+    tool: String,
     tracker: Tracker,
     eyes: Eyes,
     watcher: Watcher,
@@ -62,13 +63,21 @@ impl Work {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
         let tracker = Tracker::new(profile.clone(), Timings::default());
-        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
-        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile, tool.clone());
-        let place = Place { server: subject.server.clone(), control: clients, lock: root.delivery_lock(), owner, tool };
+        let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
+        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
+        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
+        let place = Place {
+            server: subject.server.clone(),
+            control: clients,
+            lock: root.delivery_lock(),
+            owner,
+            view: View::new(&tool, profile),
+            tracker: tracker.clone(),
+        };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+        Self { queue, agent, control, worker, interrupts, tool, tracker, eyes, watcher, feeds: mpsc::channel(4) }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -85,7 +94,10 @@ impl Work {
         events: EventLog,
         trouble: mpsc::Sender<String>,
     ) -> Running {
-        let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
+        let Self { queue, agent, control: _, worker, interrupts, tool, tracker, eyes, watcher, feeds: (_, feeds) } =
+            self;
+        let (sensed, subject) = (tracker.clone(), agent.subscribe());
+        tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
@@ -98,6 +110,11 @@ impl Work {
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
         Running { queue, agent, tracker, eyes }
     }
+}
+
+/// The process that the agent's pane was started with.
+fn process_of(agent: &AgentNow) -> Option<u32> {
+    agent.process.as_ref().map(|agent| agent.process.pid)
 }
 
 /// The agent as the queue needs to know it.

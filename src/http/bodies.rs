@@ -9,7 +9,8 @@ use super::{
 use crate::{
     api::{
         AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlPrompt, ExecutionOverride, LARGEST_PROMPT,
-        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RequestCreate, RequestPayload, SubmitPrompt,
+        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RecordingAction, RequestCreate, RequestPayload,
+        SubmitPrompt,
     },
     model::RequestKind,
 };
@@ -116,6 +117,36 @@ pub(super) fn reconcile(body: &Value) -> Result<ReconcileAction, Problem> {
 fn read_reconcile(body: &Field<'_>, issues: &mut Issues) -> Option<ReconcileAction> {
     let body = body.object(issues)?;
     let action = body.required("action", issues).and_then(|action| action.word(&ReconcileAction::WORDS, issues));
+    body.only(&["action"], issues);
+    action
+}
+
+/// `POST /v1/agent-events`: the tool, and its event as it came.
+pub(super) fn agent_event(body: &Value) -> Result<(&str, &Value), Problem> {
+    let mut issues = Issues::default();
+    let read = read_agent_event(&Field::body(body), &mut issues);
+    issues.settle(read).map(|tool| (tool, &body["event"]))
+}
+
+fn read_agent_event<'v>(body: &Field<'v>, issues: &mut Issues) -> Option<&'v str> {
+    let body = body.object(issues)?;
+    let tool = body.required("tool", issues).and_then(|tool| tool.not_blank(issues));
+    let event = body.required("event", issues).and_then(|event| event.object(issues));
+    body.only(&["tool", "event"], issues);
+    event.and(tool)
+}
+
+/// `POST /v1/recordings`.
+pub(super) fn recording(body: &Value) -> Result<RecordingAction, Problem> {
+    let mut issues = Issues::default();
+    let read = read_recording(&Field::body(body), &mut issues);
+    issues.settle(read)
+}
+
+fn read_recording(body: &Field<'_>, issues: &mut Issues) -> Option<RecordingAction> {
+    let body = body.object(issues)?;
+    let words = [("start", RecordingAction::Start), ("stop", RecordingAction::Stop)];
+    let action = body.required("action", issues).and_then(|action| action.word(&words, issues));
     body.only(&["action"], issues);
     action
 }

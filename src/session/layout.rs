@@ -95,6 +95,8 @@ impl SessionRoot {
         launch_env = "launch.env";
         /// Agent definition directory.
         agent_def = "agent_def";
+        /// Settings of the agent's program for this session: its hooks.
+        agent_settings = "agent-settings.json";
         /// Home of the tool when it has none of its own.
         tool_home = "tool-home";
         /// Everything of the gateway.
@@ -125,6 +127,8 @@ impl SessionRoot {
         log = "gateway" / "logs" / "gateway.log";
         /// Opt-in JSON lines log.
         diagnostic_log = "gateway" / "logs" / "diagnostics" / "gateway-diagnostic.log";
+        /// Recordings of the agent's pane.
+        recordings = "gateway" / "recordings";
         /// Files of a running gateway.
         run = "gateway" / "run";
         /// The contract's live record.

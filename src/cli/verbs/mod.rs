@@ -1,5 +1,6 @@
 //! One file per verb: typed words in, a call to the room that does it, words out.
 
+mod agent_event;
 mod cleanup;
 mod contract;
 mod demo;
@@ -44,6 +45,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Gateway(words) => gateway::run(&context()?, words, report),
         Command::Replay(words) => replay::run(&words, report),
         Command::Contract(words) => contract::run(&words, report),
+        Command::AgentEvent(words) => Ok(agent_event::run(&words)),
         Command::Doctor => Ok(doctor::run(&context()?, report)),
         Command::Demo { keep } => demo::run(keep, report),
         Command::Completions { shell } => Ok(pages::completions(shell, report)),

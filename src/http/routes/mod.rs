@@ -1,8 +1,11 @@
 //! One file per family of routes.
 
+pub(super) mod agent_events;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod reconcile;
+pub(super) mod recordings;
 pub(super) mod requests;
+pub(super) mod screen;
 pub(super) mod status;

@@ -13,6 +13,7 @@ mod script;
 mod seeded;
 mod sse;
 mod stand_in;
+mod steered;
 mod tracer;
 mod world;
 
@@ -22,12 +23,13 @@ pub use http::{Answer, Http, get, raw};
 pub use live::{Live, eventually_within, id_of, prompt};
 pub use person::Habits;
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
-pub use real::{Model, Tool, Turn};
+pub use real::{Model, Real, Tool, Turn};
 pub use run::Run;
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
 pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
+pub use steered::Steered;
 pub use tracer::Tracer;
 pub use world::{Agent, World, signal};
 
