@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(super) fn run(words: &Replay, report: &Reporter) -> Result<ExitCode, Failure> {
-    let played = contract::replay(&words.file, words.tool.as_deref(), words.tool_version.as_deref()).map_err(failed)?;
+    let played = contract::replay(&words.file, words.tool.as_deref(), words.tool_version.as_deref())
+        .map_err(|error| failed(&error))?;
     if report.wants_json() {
         render::json(&json!({
             "tool": played.tool,
@@ -51,7 +52,7 @@ fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-fn failed(error: ContractError) -> Failure {
+fn failed(error: &ContractError) -> Failure {
     match error {
         ContractError::File { .. } => Failure::not_found(error.to_string(), "name a recording (asciicast v2)"),
         ContractError::Unreadable { .. } => {
