@@ -18,6 +18,8 @@ pub(super) fn read(rules: &ComposerRules, layout: &Layout<'_>) -> ComposerReadin
             let is_ghost = rules.placeholder.iter().any(|test| test.fits(style));
             if c.is_whitespace() {
                 text.push(c);
+            } else if is_ghost && rules.edge == Some(c) {
+                // It says that rows above have no place, and is no part of the text.
             } else if is_ghost {
                 ghost += 1;
             } else {

@@ -45,6 +45,12 @@ pub struct DeliveryRules {
     pub first_characters: Vec<(String, String)>,
     /// A text that ends in one of these is not submitted by Enter.
     pub last_characters: Vec<String>,
+    /// Last words that begin so open a menu, whose choice Enter would take.
+    pub last_words: Vec<String>,
+    /// It cuts blanks off in front of a prompt, and a prompt behind one is text, whatever sign it begins with.
+    pub trims_blanks_in_front: bool,
+    /// Names of its own commands, without the slash; `*` stands for every word behind a slash.
+    pub commands: Vec<String>,
     /// The key that interrupts.
     pub interrupt: String,
     /// Commands that begin a new conversation.
@@ -62,6 +68,9 @@ impl Default for DeliveryRules {
             enter_only_when_idle: false,
             first_characters: Vec::new(),
             last_characters: Vec::new(),
+            last_words: Vec::new(),
+            trims_blanks_in_front: false,
+            commands: Vec::new(),
             interrupt: "Escape".to_owned(),
             new_chat: "/clear".to_owned(),
         }
@@ -81,6 +90,9 @@ impl DeliveryRules {
             enter_only_when_idle: source.enter_only_when_idle,
             first_characters: source.first_characters.clone(),
             last_characters: source.last_characters.clone(),
+            last_words: source.last_words.clone(),
+            trims_blanks_in_front: source.trims_blanks_in_front,
+            commands: source.commands.clone(),
             interrupt: source.interrupt.clone().unwrap_or(standard.interrupt),
             new_chat: source.new_chat.clone().unwrap_or(standard.new_chat),
         }

@@ -13,6 +13,7 @@ mod journal;
 mod keys;
 mod manifest;
 mod ready;
+mod recording;
 mod registry;
 mod registry_v2;
 mod request;
@@ -34,6 +35,7 @@ pub use journal::{
 pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
+pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
 };

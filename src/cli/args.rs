@@ -1,16 +1,20 @@
 //! What can be typed. clap types only; no decisions.
 
 mod duration;
+mod fixtures;
 mod prompts;
+mod sight;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::model::shell_quote;
 
 /// A gateway for every coding agent that runs in tmux
@@ -109,6 +113,11 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Show what the tracker makes of a recording
+    Replay(Replay),
+    /// What this program promises about recorded screens and streams
+    #[command(subcommand)]
+    Contract(Contract),
     /// Tell the session's gateway what a hook of the agent's program says; never fails
     AgentEvent(AgentEvent),
     /// Look for what is broken, and say what mends it
@@ -238,6 +247,11 @@ pub(super) enum Gateway {
     Requests(Requests),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show what the agent's terminal shows now
+    Screen(ScreenWords),
+    /// Record what the agent's terminal shows, into asciicast files
+    #[command(subcommand)]
+    Record(Record),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -293,9 +307,11 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         _ => None,
     }
 }

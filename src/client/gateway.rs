@@ -96,14 +96,21 @@ impl Gateway {
     /// # Errors
     /// [`CallError`], within the limits in every case.
     pub fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, CallError> {
-        let runtime = runtime()?;
-        let body = runtime.block_on(async {
+        let body = self.fetch(call)?;
+        serde_json::from_slice(&body)
+            .map_err(|error| CallError::Unreadable { call: call.name(), why: error.to_string() })
+    }
+
+    /// Asks, and takes the answer's body as it is.
+    ///
+    /// # Errors
+    /// As [`Gateway::call`].
+    pub fn fetch(&self, call: &Call<'_>) -> Result<Bytes, CallError> {
+        runtime()?.block_on(async {
             let mut wire = self.open().await?;
             let asked = tokio::time::timeout(call.limit, self.ask(&mut wire, call)).await;
             asked.unwrap_or_else(|_elapsed| Err(call.lost(format!("nothing came within {} s", call.limit.as_secs()))))
-        })?;
-        serde_json::from_slice(&body)
-            .map_err(|error| CallError::Unreadable { call: call.name(), why: error.to_string() })
+        })
     }
 
     /// A proven connection.

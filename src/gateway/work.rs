@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Timings, Tracker, Watcher, records},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -63,10 +63,17 @@ impl Work {
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
         let tracker = Tracker::new(profile.clone(), Timings::default());
-        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent);
-        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile, tool.clone());
-        let lock = root.delivery_lock();
-        let place = Place { server: subject.server.clone(), control: clients, lock, owner, tool: tool.clone() };
+        let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
+        let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
+        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
+        let place = Place {
+            server: subject.server.clone(),
+            control: clients,
+            lock: root.delivery_lock(),
+            owner,
+            view: View::new(&tool, profile),
+            tracker: tracker.clone(),
+        };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     api::{
         AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlPrompt, ExecutionOverride, LARGEST_PROMPT,
-        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RequestCreate, RequestPayload, SubmitPrompt,
+        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RecordingAction, RequestCreate, RequestPayload,
+        SubmitPrompt,
     },
     model::RequestKind,
 };
@@ -133,6 +134,21 @@ fn read_agent_event<'v>(body: &Field<'v>, issues: &mut Issues) -> Option<&'v str
     let event = body.required("event", issues).and_then(|event| event.object(issues));
     body.only(&["tool", "event"], issues);
     event.and(tool)
+}
+
+/// `POST /v1/recordings`.
+pub(super) fn recording(body: &Value) -> Result<RecordingAction, Problem> {
+    let mut issues = Issues::default();
+    let read = read_recording(&Field::body(body), &mut issues);
+    issues.settle(read)
+}
+
+fn read_recording(body: &Field<'_>, issues: &mut Issues) -> Option<RecordingAction> {
+    let body = body.object(issues)?;
+    let words = [("start", RecordingAction::Start), ("stop", RecordingAction::Stop)];
+    let action = body.required("action", issues).and_then(|action| action.word(&words, issues));
+    body.only(&["action"], issues);
+    action
 }
 
 /// A text to type. What delivery can take out is no reason to refuse; the end of a bracketed paste is: what follows it

@@ -27,6 +27,8 @@ fn routes(app: App) -> Router {
         .route("/health", get(routes::health::show))
         // for the operator and the operator's programs
         .route("/v1/status", get(routes::status::show))
+        .route("/v1/screen", get(routes::screen::show))
+        .route("/v1/recordings", get(routes::recordings::list).post(routes::recordings::change))
         // work for the terminal
         .route("/v1/requests", get(routes::requests::list).post(routes::requests::create))
         .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
@@ -104,10 +106,10 @@ fn mark(response: &mut Response<Body>, instance: HeaderValue) {
     headers.insert(INSTANCE_HEADER, instance);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
+    // A page may bring its own.
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }
 
 /// One request for the diagnostics log.

@@ -36,6 +36,7 @@ use crate::{
     model::{PaneId, RequestId, RequestKind},
     store::{AgentProcess, Depth, Store, Waiting},
     tmux::{Server, control::Control, input::Hand},
+    tracker::{Tracker, View},
 };
 
 /// Most rows that may wait.
@@ -85,8 +86,10 @@ pub struct Place {
     pub lock: PathBuf,
     /// This gateway's name among all hands that ever type here: letters, digits and `-`.
     pub owner: String,
-    /// The agent's program as it was recorded.
-    pub tool: String,
+    /// How the agent's screen is read.
+    pub view: View,
+    /// Who knows what the agent does.
+    pub tracker: Tracker,
 }
 
 /// What the status document says about the queue.

@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     api::AdmissionPolicy,
-    delivery::{Decision, JournalClosed, Prompt, Stage, Step, Timings, Turn, decide, glance},
+    delivery::{Decision, JournalClosed, Prompt, Sight, Stage, Step, Timings, Turn, decide},
     model::{Note, Receipt, RequestId, RequestKind},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
-    tmux::input::{Hand, HandError, Look},
-    tracker::{Around, Quiet, Reading},
+    tmux::input::{Hand, HandError},
+    tracker::Quiet,
 };
 
 /// Rows that are looked at together: control intents meet their neighbours among them.
@@ -171,33 +171,30 @@ impl Worker {
             // The watch of the session has not seen it yet; it will tell.
             return Ok(Next::Later(PAUSES.1));
         }
-        let (around, reading) = glance(&look, &self.queue.inner.place.tool);
         let quiet = self.quiet.observe(&look, self.age());
+        let sight = Sight::glance(look, &self.queue.inner.place.view);
         if quiet.is_zero() {
             // A prompt that came back is taken at once; a spinner is not followed step by step.
-            self.pause = if reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
+            self.pause = if sight.reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
         }
-        self.follow(&hand, &look, &reading, quiet).await;
+        self.follow(&hand, &sight, quiet).await;
         match head {
             Some(head) if head.kind == RequestKind::Interrupt => {
                 self.queue.inner.urgent.notify_one();
                 Ok(self.blocked())
             }
-            Some(head) => self.take_up(head, &agent, &hand, look, &around, &reading, quiet).await,
+            Some(head) => self.take_up(head, &agent, &hand, sight, quiet).await,
             None if self.turn.is_none() => Ok(until_expiry),
             None => Ok(self.later()),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that one look told")]
     async fn take_up(
         &mut self,
         head: &QueuedRow,
         agent: &AgentNow,
         hand: &Hand,
-        look: Look,
-        around: &Around,
-        reading: &Reading,
+        sight: Sight,
         quiet: Duration,
     ) -> Result<Next, JournalClosed> {
         let prompt = match prompt_of(head) {
@@ -208,7 +205,7 @@ impl Worker {
             }
         };
         let now = clock::now().epoch_millis() / 1000;
-        match decide(&prompt, &look, around, reading, AdmissionPolicy::ReadyOnly, quiet, now) {
+        match decide(&prompt, &self.queue.inner.place.view, &sight, AdmissionPolicy::ReadyOnly, quiet, now) {
             Decision::Refuse(reason, detail) => {
                 self.queue.refuse(&head.id, reason, &detail).await?;
                 Ok(Next::Again)
@@ -220,7 +217,7 @@ impl Worker {
             Decision::Go => {
                 let pid = agent.process.as_ref().map_or(0, |process| process.process.pid);
                 let text = Text { id: head.id.clone(), kind: head.kind, prompt, pid };
-                self.deliver(hand, &text, Stage::Fresh(Box::new(look))).await
+                self.deliver(hand, &text, Stage::Fresh(Box::new(sight.look))).await
             }
         }
     }
@@ -260,9 +257,9 @@ impl Worker {
     }
 
     /// Takes in what a look says about the open turn.
-    pub(super) async fn follow(&mut self, hand: &Hand, look: &Look, reading: &Reading, quiet: Duration) {
+    pub(super) async fn follow(&mut self, hand: &Hand, sight: &Sight, quiet: Duration) {
         let Some(turn) = &mut self.turn else { return };
-        match turn.step(look, reading, quiet) {
+        match turn.step(&sight.look, &sight.reading, quiet) {
             Step::Same => {}
             Step::Started(note) => {
                 turn.started = true;
@@ -270,7 +267,7 @@ impl Worker {
                 self.queue.remember(&id, vec![note]).await;
             }
             Step::Ended => {
-                let (id, notes) = (turn.id.clone(), turn.end(hand, look).await);
+                let (id, notes) = (turn.id.clone(), turn.end(hand, &sight.look).await);
                 self.turn = None;
                 self.queue.remember(&id, notes).await;
             }

@@ -127,6 +127,8 @@ impl SessionRoot {
         log = "gateway" / "logs" / "gateway.log";
         /// Opt-in JSON lines log.
         diagnostic_log = "gateway" / "logs" / "diagnostics" / "gateway-diagnostic.log";
+        /// Recordings of the agent's pane.
+        recordings = "gateway" / "recordings";
         /// Files of a running gateway.
         run = "gateway" / "run";
         /// The contract's live record.

@@ -4,7 +4,7 @@
 //! [`Tracker`] if it is another one. The bytes themselves are searched for the tool's own signs. Nothing happens while
 //! nothing is printed. Without a feed the pane is asked now and then instead, and that is said.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Observation, ScreenSeen, Seen, Tracker,
+    Observation, Recorder, ScreenSeen, Seen, Tracker,
     pace::{Allowance, Due, Pace},
     sight,
 };
@@ -21,7 +21,9 @@ use crate::{
         Profile,
         signs::{self, Heard, ProgramStatus},
     },
+    api::{RecordingAction, Recordings},
     model::{PaneId, Screen, Source},
+    os::files::FileError,
     tmux::{
         Server,
         control::{Control, Output, Printed},
@@ -50,6 +52,7 @@ struct Shared {
     control: watch::Receiver<Option<Control>>,
     pane: watch::Sender<PaneId>,
     nudged: Notify,
+    recorder: Recorder,
 }
 
 /// A pane at one moment, for people.
@@ -69,8 +72,8 @@ pub struct Picture {
 
 impl Eyes {
     /// Eyes for this pane. Where a control client is there it is used, otherwise each look is a tmux process.
-    pub fn new(server: Server, control: watch::Receiver<Option<Control>>, pane: PaneId) -> Self {
-        let shared = Shared { server, control, pane: watch::Sender::new(pane), nudged: Notify::new() };
+    pub fn new(server: Server, control: watch::Receiver<Option<Control>>, pane: PaneId, recorder: Recorder) -> Self {
+        let shared = Shared { server, control, pane: watch::Sender::new(pane), nudged: Notify::new(), recorder };
         Self { shared: Arc::new(shared) }
     }
 
@@ -82,6 +85,31 @@ impl Eyes {
     /// Something may have changed that prints nothing: a mode, the end of a process.
     pub fn nudge(&self) {
         self.shared.nudged.notify_one();
+    }
+
+    /// Begins or ends a recording, and says what is there then.
+    ///
+    /// # Errors
+    /// The folder or its files cannot be used.
+    pub async fn record(&self, action: RecordingAction) -> Result<Recordings, FileError> {
+        let recorder = self.shared.recorder.clone();
+        let done = beside(move || match action {
+            RecordingAction::Start => recorder.start(),
+            RecordingAction::Stop => Ok(recorder.stop()),
+        });
+        if done.await? {
+            self.nudge();
+        }
+        self.recordings().await
+    }
+
+    /// The recordings.
+    ///
+    /// # Errors
+    /// Their folder cannot be read.
+    pub async fn recordings(&self) -> Result<Recordings, FileError> {
+        let recorder = self.shared.recorder.clone();
+        beside(move || recorder.list()).await
     }
 
     /// Looks now.
@@ -121,6 +149,8 @@ pub struct Watcher {
     status: ProgramStatus,
     last: Option<ScreenSeen>,
     title: String,
+    /// Columns and rows, as a recording knows them.
+    size: (usize, usize),
 }
 
 /// What woke us.
@@ -150,6 +180,7 @@ impl Watcher {
             status: ProgramStatus::default(),
             last: None,
             title: String::new(),
+            size: (0, 0),
         }
     }
 
@@ -170,7 +201,11 @@ impl Watcher {
             };
             let now = self.began.elapsed();
             match wake {
-                Wake::Stopped => return,
+                Wake::Stopped => {
+                    let recorder = eyes.shared.recorder.clone();
+                    drop(beside(move || Ok(recorder.stop())).await);
+                    return;
+                }
                 Wake::Fed(feed) => self.fed(feed, now),
                 Wake::FeedEnded => self.feed_ended(now),
                 Wake::Printed(printed) => self.printed(&printed, now).await,
@@ -181,7 +216,7 @@ impl Watcher {
                 }
                 Wake::Due(Due::Resume) => {
                     self.resume().await;
-                    self.pace.follow(now, Allowance::PICTURE);
+                    self.pace.follow(now, self.allowance());
                 }
                 Wake::Due(what) => self.look(what).await,
             }
@@ -192,12 +227,14 @@ impl Watcher {
         self.feed = Some(feed);
         self.off = false;
         self.status = ProgramStatus::default();
-        self.pace.follow(now, Allowance::PICTURE);
+        self.pace.follow(now, self.allowance());
+        self.recorder().lost();
         self.channel(true, "tmux tells what the pane prints");
     }
 
     fn feed_ended(&mut self, now: Duration) {
         self.feed = None;
+        self.recorder().lost();
         self.pace.poll(now);
         let why = "there is no tmux control client: the pane is asked every 0.1 to 2 seconds instead";
         tracing::warn!("{why}");
@@ -207,7 +244,9 @@ impl Watcher {
     async fn printed(&mut self, printed: &Printed, now: Duration) {
         if printed.lost {
             self.status = ProgramStatus::default();
+            self.recorder().lost();
         }
+        self.recorder().print(&printed.bytes);
         for heard in self.status.feed(&printed.bytes) {
             match heard {
                 Heard::Status(sign) => self.say(Source::ProgramStatus, Seen::Sign(sign)),
@@ -218,7 +257,7 @@ impl Watcher {
             tracing::debug!("tmux paused the pane's output, because we lagged; looking at the pane instead");
             self.resume().await;
         }
-        if !self.pace.printed(now, printed.bytes.len(), Allowance::PICTURE) {
+        if !self.pace.printed(now, printed.bytes.len(), self.allowance()) {
             return;
         }
         let Some(feed) = &self.feed else { return };
@@ -226,8 +265,18 @@ impl Watcher {
             if !std::mem::replace(&mut self.off, true) {
                 tracing::info!("the pane prints very much: its output is switched off, and the pane looked at instead");
             }
+            self.recorder().lost();
             self.pace.is_off(now);
         }
+    }
+
+    /// How much the pane may print.
+    fn allowance(&self) -> Allowance {
+        if self.recorder().is_active() { Allowance::RECORD } else { Allowance::PICTURE }
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.eyes.shared.recorder
     }
 
     /// Has tmux send the output again.
@@ -262,6 +311,7 @@ impl Watcher {
 
     /// Hands a look on, if it is another one than the last; returns whether it is, and whether something goes on.
     fn take_in(&mut self, pane: PaneId, look: &Look) -> (bool, bool) {
+        self.record(look);
         self.titled(look.now.title.clone());
         let seen = sight::see(pane, look, self.profile.as_ref(), &self.tool);
         let unsettled = sight::is_unsettled(&seen);
@@ -271,6 +321,17 @@ impl Watcher {
             self.say(Source::Screen, Seen::Screen(Box::new(seen)));
         }
         (changed, unsettled)
+    }
+
+    /// What a recording needs beside the bytes.
+    fn record(&mut self, look: &Look) {
+        let size = (look.now.width, look.now.height);
+        if self.recorder().wants_seed() {
+            self.recorder().seed(look.screen());
+        } else if self.size != size && self.recorder().is_active() {
+            self.recorder().resized(size.0, size.1);
+        }
+        self.size = size;
     }
 
     /// A title speaks once, whether it was heard or seen.
@@ -291,6 +352,17 @@ impl Watcher {
     fn say(&self, source: Source, seen: Seen) {
         self.tracker.observe(&Observation { source, seen });
     }
+}
+
+/// Does work that waits for the disk beside the one thread that serves requests.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, FileError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        let (doing, path) = ("work on", PathBuf::from("recordings"));
+        Err(FileError::Io { doing, path, source: std::io::Error::other(error) })
+    })
 }
 
 async fn printed(feed: Option<&mut Feed>) -> Option<Printed> {

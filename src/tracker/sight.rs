@@ -33,7 +33,7 @@ pub(super) fn see(pane: PaneId, look: &Look, profile: Option<&Profile>, tool: &s
         command: look.now.command.clone(),
         title: look.now.title.clone(),
         reading,
-        hash: Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: format!("{:x}", Sha1::digest(text.as_bytes())),
         length,
         excerpt: text[from..].to_owned(),
     }

@@ -42,6 +42,7 @@ mod prompt_store;
 mod prompt_words;
 mod prompts;
 mod real_agents;
+mod real_prompts;
 mod scripted;
 mod servers;
 mod storage;

@@ -3,7 +3,9 @@
 mod interrupt;
 mod prompt;
 mod reconcile;
+mod record;
 mod requests;
+mod screen;
 mod send_keys;
 mod watch;
 
@@ -46,6 +48,8 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
         Gateway::Reconcile(words) => reconcile::run(context, &words, report),
+        Gateway::Screen(words) => screen::run(context, &words, report),
+        Gateway::Record(words) => record::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
     }
 }

@@ -5,5 +5,7 @@ pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod reconcile;
+pub(super) mod recordings;
 pub(super) mod requests;
+pub(super) mod screen;
 pub(super) mod status;

@@ -248,8 +248,8 @@ impl Control {
     /// # Errors
     /// As [`Control::ask`].
     pub async fn take_output(&self, silent: &[PaneId]) -> Result<(), ControlError> {
-        let silent: String = silent.iter().map(|pane| format!(" -A '{pane}:pause'")).collect();
-        self.ask(&format!("refresh-client -f '!no-output'{silent}")).await.map(drop)
+        let silent: Vec<String> = silent.iter().map(|pane| format!(" -A '{pane}:pause'")).collect();
+        self.ask(&format!("refresh-client -f '!no-output'{}", silent.concat())).await.map(drop)
     }
 
     /// Has tmux drop what this pane prints from now on.

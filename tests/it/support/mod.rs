@@ -14,6 +14,7 @@ mod script;
 mod seeded;
 mod sse;
 mod stand_in;
+mod steered;
 mod tracer;
 mod world;
 
@@ -30,6 +31,7 @@ pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
 pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
+pub use steered::Steered;
 pub use tracer::Tracer;
 pub use world::{Agent, World, signal};
 
