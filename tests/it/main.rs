@@ -16,6 +16,7 @@
 mod support;
 
 mod agent_life;
+mod agent_records;
 mod architecture;
 mod attach;
 mod bodies;
