@@ -22,6 +22,7 @@ mod attach;
 mod bodies;
 mod contract;
 mod ending;
+mod eyes;
 mod files;
 mod http;
 mod http_faults;
