@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     agents::Profile,
-    queue::{Activity, AgentNow, Interrupts, Place, Queue, Worker},
+    queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     session::SessionRoot,
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
@@ -34,6 +34,7 @@ pub(super) struct Work {
     pub(super) control: watch::Sender<Option<Control>>,
     worker: Worker,
     interrupts: Interrupts,
+    turns: TurnReceipts,
     tracker: Tracker,
     eyes: Eyes,
     watcher: Watcher,
@@ -75,8 +76,8 @@ impl Work {
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
-        let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+        let (queue, worker, interrupts, turns) = Queue::new(store.clone(), place, agents, activity);
+        Self { queue, agent, control, worker, interrupts, turns, tracker, eyes, watcher, feeds: mpsc::channel(4) }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -93,11 +94,13 @@ impl Work {
         events: EventLog,
         trouble: mpsc::Sender<String>,
     ) -> Running {
-        let Self { queue, agent, control: _, worker, interrupts, tracker, eyes, watcher, feeds: (_, feeds) } = self;
+        let Self { queue, agent, control: _, worker, interrupts, turns, tracker, eyes, watcher, feeds: (_, feeds) } =
+            self;
         tasks.start("worker", |stop| worker.run(stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
+        tasks.start("turn receipts", |stop| turns.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
         let (sick, watched) = (queue.clone(), store.clone());
