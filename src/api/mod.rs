@@ -4,6 +4,7 @@
 //! the rules between fields in [`Document::check`]. The bodies of requests are read in `http`, which names every wrong
 //! field at once. No I/O here: `session` reads and writes the documents.
 
+mod agent_event;
 mod attach;
 mod desired;
 mod expiry;
@@ -22,6 +23,7 @@ mod surface;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use agent_event::{AgentEventTaken, LARGEST_AGENT_EVENT};
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};

@@ -1,6 +1,7 @@
 //! What can be typed. clap types only; no decisions.
 
 mod duration;
+mod fixtures;
 mod prompts;
 mod sight;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -111,6 +113,13 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Show what the tracker makes of a recording
+    Replay(Replay),
+    /// What this program promises about recorded screens and streams
+    #[command(subcommand)]
+    Contract(Contract),
+    /// Tell the session's gateway what a hook of the agent's program says; never fails
+    AgentEvent(AgentEvent),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -151,9 +160,25 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    /// Do not let the agent's own hooks tell the gateway about its turns
+    #[arg(long)]
+    pub(super) no_hooks: bool,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentEvent {
+    /// Which agent program tells
+    #[arg(long)]
+    pub(super) tool: String,
+    /// The session root [default: that of the current tmux session]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) session_root: Option<PathBuf>,
+    /// The event as JSON [default: stdin]
+    #[arg(value_name = "EVENT")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! The only reader of stdin: a prompt, byte for byte.
+//! The only reader of stdin: a prompt, byte for byte, or an event of a hook.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -32,6 +32,17 @@ pub(super) fn prompt(flag: Option<&str>) -> Result<String, Failure> {
         return Err(too_long(&format!("more than {LARGEST_READ}")));
     }
     fitting(text(bytes)?)
+}
+
+/// An event of a hook; `None` if there is none, or more than anybody would tell.
+pub(super) fn event() -> Option<String> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return None;
+    }
+    let mut text = String::new();
+    let read = stdin.lock().take(LARGEST_READ).read_to_string(&mut text).ok()?;
+    (read > 0).then_some(text)
 }
 
 /// What came in as text, without the line break that ends a file.

@@ -70,6 +70,14 @@ fn inside() -> Option<Inside> {
     Some(Inside::new(socket, pane))
 }
 
+/// The session root that the environment of a session names.
+pub(super) fn session_root() -> Option<PathBuf> {
+    let pairs = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = SessionEnvironment::new(pairs.collect());
+    let manifest = environment.get(Variable::ManifestPath).map(PathBuf::from)?;
+    manifest.parent().filter(|root| root.is_absolute()).map(Path::to_owned)
+}
+
 /// The target that the selectors mean.
 pub(super) fn resolve(context: &Context, selectors: &Selectors) -> Result<Target, Failure> {
     target::resolve(context, &selector(context, selectors)?)

@@ -8,6 +8,7 @@
 mod answer;
 mod events;
 mod gateway;
+mod hook;
 mod probe;
 mod sse;
 mod wire;
@@ -15,6 +16,7 @@ mod wire;
 pub use answer::{CallError, Refusal};
 pub use events::{Events, Patience, Waited};
 pub use gateway::{Call, Gateway};
+pub use hook::send_agent_event;
 pub use probe::probe;
 pub use sse::{Event, Parser, TooLarge};
 pub use wire::NoAnswer;

@@ -3,7 +3,10 @@
 //! Owns reading `session-fixtures/`, feeding each to the detectors and the reducer, and saying where the answer differs.
 //! Promises: no clock and no tmux; the same fixtures give the same report. Callers: `cli`, the tests.
 
+mod cast;
+mod replay;
 mod screens;
+mod terminal;
 
 use std::{
     fs, io,
@@ -11,6 +14,11 @@ use std::{
 };
 
 use serde::Serialize;
+
+pub use replay::Step;
+
+use self::cast::Cast;
+use crate::agents::{Fit, Profile};
 
 /// One fixture, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +48,44 @@ pub enum ContractError {
         /// Why.
         why: String,
     },
+}
+
+/// A recording, replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// The agent program in it.
+    pub tool: String,
+    /// Its version, where it is known.
+    pub version: Option<String>,
+    /// The profile that it was read by.
+    pub profile: Option<String>,
+    /// Why the profile does not fit exactly.
+    pub conservative: Option<String>,
+    /// What changed, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Replays a recording. Tool and version are what its title says (`claude-2.1.330`), unless they are given.
+pub fn replay(file: &Path, tool: Option<&str>, version: Option<&str>) -> Result<Played, ContractError> {
+    let unreadable = |why: String| ContractError::Unreadable { file: file.to_owned(), why };
+    let cast = Cast::parse(&text(file)?).map_err(unreadable)?;
+    let (tool, version) = match (tool, cast.tool()) {
+        (Some(tool), Some((own, found))) if own == tool => (tool, version.or(Some(found))),
+        (Some(tool), _) => (tool, version),
+        (None, Some((tool, found))) => (tool, version.or(Some(found))),
+        (None, None) => return Err(unreadable("it does not say which agent program it shows".to_owned())),
+    };
+    let profile = Profile::find(tool, version);
+    Ok(Played {
+        tool: tool.to_owned(),
+        version: version.map(str::to_owned),
+        profile: profile.as_ref().map(|profile| profile.name.clone()),
+        conservative: profile.as_ref().and_then(|profile| match &profile.fit {
+            Fit::Exact => None,
+            Fit::Conservative(why) => Some(why.clone()),
+        }),
+        steps: replay::timeline(&cast, tool, profile),
+    })
 }
 
 /// Checks every fixture in a folder: `screens/`.

@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -35,6 +35,7 @@ pub(super) struct Work {
     worker: Worker,
     interrupts: Interrupts,
     turns: TurnReceipts,
+    tool: String,
     tracker: Tracker,
     eyes: Eyes,
     watcher: Watcher,
@@ -77,7 +78,8 @@ impl Work {
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts, turns) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts, turns, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+        let feeds = mpsc::channel(4);
+        Self { queue, agent, control, worker, interrupts, turns, tool, tracker, eyes, watcher, feeds }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -94,8 +96,9 @@ impl Work {
         events: EventLog,
         trouble: mpsc::Sender<String>,
     ) -> Running {
-        let Self { queue, agent, control: _, worker, interrupts, turns, tracker, eyes, watcher, feeds: (_, feeds) } =
-            self;
+        let Self { queue, agent, worker, interrupts, turns, tool, tracker, eyes, watcher, feeds: (_, feeds), .. } = self;
+        let (sensed, subject) = (tracker.clone(), agent.subscribe());
+        tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
@@ -109,6 +112,11 @@ impl Work {
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
         Running { queue, agent, tracker, eyes }
     }
+}
+
+/// The process that the agent's pane was started with.
+fn process_of(agent: &AgentNow) -> Option<u32> {
+    agent.process.as_ref().map(|agent| agent.process.pid)
 }
 
 /// The agent as the queue needs to know it.

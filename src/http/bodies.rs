@@ -121,6 +121,21 @@ fn read_reconcile(body: &Field<'_>, issues: &mut Issues) -> Option<ReconcileActi
     action
 }
 
+/// `POST /v1/agent-events`: the tool, and its event as it came.
+pub(super) fn agent_event(body: &Value) -> Result<(&str, &Value), Problem> {
+    let mut issues = Issues::default();
+    let read = read_agent_event(&Field::body(body), &mut issues);
+    issues.settle(read).map(|tool| (tool, &body["event"]))
+}
+
+fn read_agent_event<'v>(body: &Field<'v>, issues: &mut Issues) -> Option<&'v str> {
+    let body = body.object(issues)?;
+    let tool = body.required("tool", issues).and_then(|tool| tool.not_blank(issues));
+    let event = body.required("event", issues).and_then(|event| event.object(issues));
+    body.only(&["tool", "event"], issues);
+    event.and(tool)
+}
+
 /// `POST /v1/recordings`.
 pub(super) fn recording(body: &Value) -> Result<RecordingAction, Problem> {
     let mut issues = Issues::default();

@@ -88,7 +88,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         Ok(manifest) => {
             let notes = moved.map(|index| format!("moved the agent's window from index {index} to 0"));
             let notes = notes.into_iter().collect();
-            Ok(Created { manifest, root, server, pane_id: pane.pane_id.to_string(), notes })
+            Ok(Created { manifest, root, server, pane_id: pane.pane_id.to_string(), hooks: Vec::new(), notes })
         }
         Err(failure) => {
             undo(&server, &session, &pane, moved, &root);

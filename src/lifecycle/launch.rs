@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     cleanup::session_roots,
+    hooks::{self, Hooks},
     publish::{self, Publication},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct LaunchOptions {
     pub program: Vec<String>,
     /// The caller's `PATH`: the tmux server may have been started with another one.
     pub path: Option<OsString>,
+    /// Let the agent's own hooks tell of its turns, where it has such hooks.
+    pub hooks: bool,
 }
 
 /// A session that was made or adopted.
@@ -54,6 +57,8 @@ pub struct Created {
     pub server: Server,
     /// The agent's pane.
     pub pane_id: String,
+    /// Events of the agent's program that are told to the gateway by hooks; empty if there are none.
+    pub hooks: Vec<String>,
     /// What the operator should know.
     pub notes: Vec<String>,
 }
@@ -65,7 +70,7 @@ pub struct Created {
 pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Failure> {
     expect_tmux()?;
     let directory = working_directory(options)?;
-    let program = resolve_program(options)?;
+    let mut program = resolve_program(options)?;
     let tool = tool_name(options, &program)?;
     let id = options.id.clone().map_or_else(|| publish::default_id(&options.name), Ok)?;
     publish::expect_private_home(context)?;
@@ -80,6 +85,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
     };
     expect_reachable(context)?;
     files::create_private_dir(root.path())?;
+    let hooks = install_hooks(&root, options, &tool, &mut program).inspect_err(|_| remove(&root))?;
     let made = create_session(&context.server, &root, &session_name, &id, &directory, &program);
     let (session, pane) = made.inspect_err(|_| remove(&root))?;
     let published = publish::publish(&Publication {
@@ -104,7 +110,8 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
             root,
             server: context.server.clone(),
             pane_id: pane.pane_id.to_string(),
-            notes: Vec::new(),
+            notes: hooks.iter().filter_map(|hooks| hooks.why_not.as_ref()).map(|why| no_hooks(why)).collect(),
+            hooks: hooks.map(|hooks| hooks.installed).unwrap_or_default(),
         }),
         Err(failure) => {
             end_pane(&context.server, &pane);
@@ -161,6 +168,23 @@ fn resolve_program(options: &LaunchOptions) -> Result<Vec<String>, Failure> {
     })?;
     words[0] = found.to_string_lossy().into_owned();
     Ok(words)
+}
+
+fn install_hooks(
+    root: &SessionRoot,
+    options: &LaunchOptions,
+    tool: &ToolName,
+    program: &mut Vec<String>,
+) -> Result<Option<Hooks>, Failure> {
+    if !options.hooks {
+        return Ok(None);
+    }
+    let ourselves = program::myself().map_err(|error| Failure::internal(format!("no program of ours: {error}")))?;
+    hooks::install(root, tool.as_str(), &ourselves.to_string_lossy(), program).map(Some)
+}
+
+fn no_hooks(why: &str) -> String {
+    format!("no hooks were installed: {why}")
 }
 
 fn tool_name(options: &LaunchOptions, program: &[String]) -> Result<ToolName, Failure> {

@@ -10,6 +10,7 @@ mod cleanup;
 mod detach;
 pub mod direct;
 mod doctor;
+mod hooks;
 mod join;
 mod launch;
 mod listing;

@@ -1,7 +1,7 @@
 //! Relaunch: start a launched agent's program again, in its own pane, a new window 0, or a new session.
 
 use super::{
-    begin,
+    begin, hooks,
     launch::{self, Created},
     live::{self, Live},
     publish, withdraw,
@@ -68,6 +68,7 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
         root: target.root.clone(),
         server: target.server.clone(),
         pane_id: pane.pane_id.to_string(),
+        hooks: hooks::installed(&target.root, &surface.program),
         notes: Vec::new(),
     })
 }

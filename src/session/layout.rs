@@ -95,6 +95,8 @@ impl SessionRoot {
         launch_env = "launch.env";
         /// Agent definition directory.
         agent_def = "agent_def";
+        /// Settings of the agent's program for this session: its hooks.
+        agent_settings = "agent-settings.json";
         /// Home of the tool when it has none of its own.
         tool_home = "tool-home";
         /// Everything of the gateway.

@@ -12,6 +12,7 @@ mod conclude;
 mod evidence;
 mod eyes;
 mod generic;
+mod hooks;
 mod live;
 mod observation;
 mod pace;

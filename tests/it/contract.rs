@@ -1,18 +1,43 @@
 //! Every recorded screen and stream reads as somebody wrote down that it does.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use agents::contract;
+use serde_json::Value;
+
+use crate::support::World;
+
+fn check(world: &World, folder: &Path) -> (i32, Value) {
+    let run = world.agents(&["contract", "check", folder.to_str().unwrap(), "--json"]);
+    (run.status, serde_json::from_str(&run.stdout).unwrap())
+}
 
 #[test]
 fn every_fixture_reads_as_it_was_written_down() {
-    let cases = contract::check(Path::new("session-fixtures")).unwrap();
-    let wrong: Vec<String> = cases
-        .iter()
-        .filter(|case| !case.differences.is_empty())
-        .map(|case| format!("{}:\n    {}", case.name, case.differences.join("\n    ")))
-        .collect();
-    println!("fixtures: {} checked, {} differ", cases.len(), wrong.len());
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    assert!(cases.len() > 100, "{} fixtures only: did the folder move?", cases.len());
+    let world = World::new();
+    let (status, report) = check(&world, Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/session-fixtures")));
+    let cases = report["cases"].as_array().unwrap();
+    let differs = |case: &&Value| !case["differences"].as_array().unwrap().is_empty();
+    let wrong: Vec<&Value> = cases.iter().filter(differs).collect();
+    assert!(wrong.is_empty() && status == 0, "{wrong:#?}");
+    assert!(cases.len() > 140, "{} fixtures only: did the folder move?", cases.len());
+}
+
+#[test]
+fn a_difference_is_named_and_fails() {
+    let world = World::new();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("session-fixtures/screens/claude/2.1.330");
+    let to = world.path().join("fixtures/screens/claude/2.1.330");
+    fs::create_dir_all(&to).unwrap();
+    for file in ["draft.ansi", "draft.json", "idle.ansi", "idle.json"] {
+        fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    fs::write(to.join("states.toml"), "draft = { composer = \"empty\" }\n").unwrap();
+    let folder = world.path().join("fixtures");
+    let run = world.agents(&["contract", "check", folder.to_str().unwrap()]);
+    assert_eq!(run.status, 1, "{run:#?}");
+    assert!(run.stdout.contains("screens/claude/2.1.330/draft\n    composer: expected empty, read draft"), "{run:#?}");
+    assert!(run.stdout.contains("idle\n    it is not in states.toml"), "{run:#?}");
+    assert!(run.stdout.contains("2 fixtures read, 0 as written down"), "{run:#?}");
+    let (status, report) = check(&world, &folder);
+    assert_eq!((status, report["differ"].as_u64()), (1, Some(2)));
 }

@@ -23,6 +23,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         session_name: words.session_name.as_deref().map(SessionName::parse).transpose()?,
         program: words.program.clone(),
         path: std::env::var_os("PATH"),
+        hooks: !words.no_hooks,
     };
     let created = lifecycle::launch(context, &options)?;
     let gateway = words.gateway_auto_attach.then(|| {
@@ -46,6 +47,10 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         return Ok(code);
     }
     print(&created, "launched");
+    created.notes.iter().for_each(|note| report.note(note));
+    if !created.hooks.is_empty() {
+        render::facts(&[("hooks", created.hooks.join(", "))]);
+    }
     match gateway {
         Some(Ok(attached)) => {
             let port = attached.status.gateway_port.unwrap_or_default();
@@ -76,6 +81,7 @@ pub(super) fn describe(created: &Created) -> Value {
         "working_directory": manifest.working_directory,
         "session_root": created.root.path().to_string_lossy(),
         "manifest_path": created.root.manifest().to_string_lossy(),
+        "hooks": created.hooks,
         "notes": created.notes,
     })
 }

@@ -1,6 +1,8 @@
 //! One file per verb: typed words in, a call to the room that does it, words out.
 
+mod agent_event;
 mod cleanup;
+mod contract;
 mod demo;
 mod doctor;
 mod gateway;
@@ -12,6 +14,7 @@ mod logs;
 mod pages;
 mod prompt;
 mod relaunch;
+mod replay;
 mod show;
 mod state;
 mod stop;
@@ -40,6 +43,9 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
+        Command::Replay(words) => replay::run(&words, report),
+        Command::Contract(words) => contract::run(&words, report),
+        Command::AgentEvent(words) => Ok(agent_event::run(&words)),
         Command::Doctor => Ok(doctor::run(&context()?, report)),
         Command::Demo { keep } => demo::run(keep, report),
         Command::Completions { shell } => Ok(pages::completions(shell, report)),

@@ -1,5 +1,6 @@
 //! One file per family of routes.
 
+pub(super) mod agent_events;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;

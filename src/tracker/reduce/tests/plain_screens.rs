@@ -8,7 +8,7 @@ fn answer() -> ScreenReading {
 
 #[test]
 fn by_screen_alone_a_turn_ends_when_it_has_settled() {
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(idle()).wait(2000).note("hi").wait(50).screen(working("a")).wait(3000);
     assert_eq!(play.started(), 1);
     play.screen(answer()).wait(900);
@@ -20,7 +20,7 @@ fn by_screen_alone_a_turn_ends_when_it_has_settled() {
 
 #[test]
 fn a_flicker_of_the_working_sign_is_no_end() {
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(idle()).note("hi").wait(50).screen(working("a")).wait(500);
     play.screen(ScreenReading { signature: "gap".into(), ..idle() }).wait(700).screen(working("b")).wait(500);
     assert_eq!((play.started(), play.ended().len()), (1, 0));
@@ -28,7 +28,7 @@ fn a_flicker_of_the_working_sign_is_no_end() {
 
 #[test]
 fn a_quick_turn_that_no_capture_saw_working_is_a_turn() {
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(idle()).wait(2000).note("hi").wait(50).screen(answer()).wait(1100);
     assert_eq!(play.ended()[0].outcome, Some(Outcome::Success));
     assert_eq!(play.ended()[0].request_id, "gwreq-1".parse().ok());
@@ -37,7 +37,7 @@ fn a_quick_turn_that_no_capture_saw_working_is_a_turn() {
 #[test]
 fn an_old_sign_of_an_interrupt_is_not_about_the_next_turn() {
     let old = ScreenReading { interrupted: true, ..idle() };
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(old.clone()).wait(2000).note("hi").wait(50);
     play.screen(ScreenReading { interrupted: true, ..working("a") }).wait(2000);
     play.screen(ScreenReading { signature: "answer".into(), ..old }).wait(1100);
@@ -46,7 +46,7 @@ fn an_old_sign_of_an_interrupt_is_not_about_the_next_turn() {
 
 #[test]
 fn a_new_sign_of_an_interrupt_ends_the_turn_soon() {
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(idle()).wait(2000).note("hi").wait(50).screen(working("a")).wait(2000);
     play.screen(ScreenReading { interrupted: true, ..idle() }).wait(400);
     assert_eq!(play.ended()[0].outcome, Some(Outcome::Interrupted));
@@ -68,7 +68,7 @@ fn a_line_reader_without_its_prompt_is_busy_and_never_recovered_by_time() {
 
 #[test]
 fn a_draft_is_ready_and_edited() {
-    let mut play = Play::of(Some("aider"));
+    let mut play = Play::of(Some("gemini"));
     play.screen(draft("half"));
     assert_eq!(play.phase(), Phase::Ready);
     assert_eq!(play.reducer.state().surface.editing_input, Tri::Yes);

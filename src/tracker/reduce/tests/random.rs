@@ -73,7 +73,7 @@ fn any_play() -> impl Strategy<Value = Vec<(u64, Observation)>> {
 }
 
 fn tool() -> impl Strategy<Value = Option<&'static str>> {
-    prop_oneof![Just(None), Just(Some("claude")), Just(Some("codex")), Just(Some("aider"))]
+    prop_oneof![Just(None), Just(Some("claude")), Just(Some("codex")), Just(Some("gemini"))]
 }
 
 proptest! {
