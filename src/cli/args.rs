@@ -15,7 +15,7 @@ pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
 pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
-use crate::model::shell_quote;
+use crate::{api::TimingWishes, model::shell_quote};
 
 /// A gateway for every coding agent that runs in tmux
 #[derive(Debug, Parser)]
@@ -208,6 +208,8 @@ pub(super) enum Gateway {
         selectors: Selectors,
         #[command(flatten)]
         listener: Listener,
+        #[command(flatten)]
+        timings: Timings,
         /// Run as a detached process instead of a tmux window
         #[arg(long)]
         background: bool,
@@ -232,6 +234,8 @@ pub(super) enum Gateway {
         session_root: PathBuf,
         #[command(flatten)]
         listener: Listener,
+        #[command(flatten)]
+        timings: Timings,
         /// Socket in the session's run folder on which `attach` waits
         #[arg(long, hide = true, value_name = "NAME")]
         ready: Option<String>,
@@ -276,6 +280,45 @@ pub(super) struct Listener {
     /// Let other machines connect with the token
     #[arg(long)]
     pub(super) allow_remote: bool,
+}
+
+const JUDGED: &str = "How the agent's screen is judged (kept for the next start)";
+
+/// The six timings of the contract, in seconds above zero.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Timings {
+    /// How often to look where nothing tells of changes [default: 0.5]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_watch_poll_interval_seconds: Option<f64>,
+    /// Unchanged for this long: stable [default: 1]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_stability_threshold_seconds: Option<f64>,
+    /// At an empty composer for this long: the turn is over [default: 1]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_completion_stability_seconds: Option<f64>,
+    /// Unknown for this long: stalled [default: 30]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_unknown_to_stalled_timeout_seconds: Option<f64>,
+    /// Work that only stale signs speak for is over after this long [default: 5]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_stale_active_recovery_seconds: Option<f64>,
+    /// Work on a screen that does not change is over after this long, if nothing contradicts [default: 20]
+    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) gateway_tui_final_stable_active_recovery_seconds: Option<f64>,
+}
+
+impl Timings {
+    /// The wishes as the rest of the program knows them.
+    pub(super) fn wishes(&self) -> TimingWishes {
+        TimingWishes {
+            watch_poll_interval_seconds: self.gateway_tui_watch_poll_interval_seconds,
+            stability_threshold_seconds: self.gateway_tui_stability_threshold_seconds,
+            completion_stability_seconds: self.gateway_tui_completion_stability_seconds,
+            unknown_to_stalled_timeout_seconds: self.gateway_tui_unknown_to_stalled_timeout_seconds,
+            stale_active_recovery_seconds: self.gateway_tui_stale_active_recovery_seconds,
+            final_stable_active_recovery_seconds: self.gateway_tui_final_stable_active_recovery_seconds,
+        }
+    }
 }
 
 /// The selector of a command as it was typed, with a space in front; empty when none was.

@@ -2,7 +2,7 @@
 //!
 //! Owns: taking work in (`door`: durable before it is answered), the one slot in which everything is typed (`worker`,
 //! `run`, `direct`), interrupts, which wait for nobody (`interrupts`), what a restart
-//! finds (`recover`), what becomes of prompts that a tool took (`turns`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
+//! finds (`recover`), what becomes of prompts that a tool took (`receipts`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
 //! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
@@ -12,6 +12,7 @@ mod door;
 mod interrupts;
 mod keyed;
 mod keys;
+mod receipts;
 mod recover;
 mod refusal;
 mod run;
@@ -29,8 +30,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use interrupts::Interrupts;
+pub use receipts::TurnReceipts;
 pub use refusal::Refusal;
-pub use turns::TurnReceipts;
 pub use worker::Worker;
 
 use crate::{
@@ -130,7 +131,7 @@ struct Inner {
     /// Repetitions of one piece of direct work wait for the first.
     turns: keyed::Turns,
     /// Prompts that a tool took, for the task that follows their turns.
-    awaited: mpsc::UnboundedSender<turns::Awaited>,
+    awaited: mpsc::UnboundedSender<receipts::Awaited>,
 }
 
 impl Queue {

@@ -14,9 +14,9 @@ use super::{
     AgentNow, Queue,
     coalesce::{Action, Waiting, coalesce, run_around},
     direct::Job,
+    receipts::Awaited,
     recover::After,
     run::{Done, Text},
-    turns::Awaited,
 };
 use crate::{
     agents::Sign,
