@@ -149,9 +149,13 @@ fn composer(rules: &ComposerRules, lines: &[Line<'_>]) -> Option<Composer> {
 
 fn composer_at(rules: &ComposerRules, lines: &[Line<'_>], first: usize) -> Option<Composer> {
     let line = &lines[first];
+    let scrolled =
+        first > 0 && rules.scrolled.as_ref().is_some_and(|scrolled| scrolled.is_match(&lines[first - 1].text));
     let starts = |found: &regex::Match<'_>| found.start() == 0 && line.drawn(&found.range(), &rules.style);
     let (sign, is_mode) = match rules.sign.find(&line.text).filter(starts) {
         Some(found) => (found.end(), false),
+        // Its first rows, and the sign with them, have no place on the screen.
+        None if scrolled => (line.text.len().min(rules.indent), false),
         None => (rules.modes.as_ref()?.find(&line.text).filter(|found| found.start() == 0)?.end(), true),
     };
     let top = match &rules.above {
@@ -172,7 +176,7 @@ fn composer_at(rules: &ComposerRules, lines: &[Line<'_>], first: usize) -> Optio
         let line = &lines[row];
         rules.wall.is_some() || line.is_blank() || line.text.chars().take(rules.indent).all(|c| c == ' ')
     };
-    let is_whole = (first + 1..=last).all(indented);
+    let is_whole = (first + usize::from(!scrolled)..=last).all(indented);
     let refused = |row: usize| rules.not_below.as_ref().is_some_and(|refuses| refuses.is_match(&lines[row].text));
     (is_whole && !(bottom..lines.len()).any(refused)).then_some(Composer { top, first, last, bottom, sign, is_mode })
 }

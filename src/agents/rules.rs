@@ -37,6 +37,10 @@ pub(super) struct ComposerRules {
     pub(super) modes: Option<Regex>,
     pub(super) style: StyleTest,
     pub(super) above: Option<Regex>,
+    /// The row above a text whose first rows, and its sign, have no place on the screen.
+    pub(super) scrolled: Option<Regex>,
+    /// Stands at the right edge of a text that goes on above.
+    pub(super) edge: Option<char>,
     pub(super) below: Option<Regex>,
     pub(super) over: Option<Regex>,
     pub(super) over_rows: usize,
@@ -166,6 +170,8 @@ pub(super) fn compile(source: &ProfileSource, text: &str) -> Result<Rules, Profi
             modes: compiler.maybe(composer.modes.as_ref())?,
             style: compiler.style(&composer.style)?,
             above: compiler.maybe(composer.above.as_ref())?,
+            scrolled: compiler.maybe(composer.scrolled.as_ref())?,
+            edge: composer.edge,
             below: compiler.maybe(composer.below.as_ref())?,
             over: compiler.maybe(composer.over.as_ref())?,
             over_rows: composer.over_rows,

@@ -46,6 +46,8 @@ pub(super) struct ComposerSource {
     #[serde(default)]
     pub(super) style: StyleSource,
     pub(super) above: Option<Spanned<String>>,
+    pub(super) scrolled: Option<Spanned<String>>,
+    pub(super) edge: Option<char>,
     pub(super) below: Option<Spanned<String>>,
     pub(super) over: Option<Spanned<String>>,
     #[serde(default)]
@@ -230,6 +232,9 @@ pub(super) struct DeliverySource {
     pub(super) enter_only_when_idle: bool,
     pub(super) first_characters: Vec<(String, String)>,
     pub(super) last_characters: Vec<String>,
+    pub(super) last_words: Vec<String>,
+    pub(super) trims_blanks_in_front: bool,
+    pub(super) commands: Vec<String>,
     pub(super) interrupt: Option<String>,
     pub(super) new_chat: Option<String>,
 }

@@ -15,7 +15,7 @@ pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
 pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
-use crate::model::shell_quote;
+use crate::{api::TimingWishes, model::shell_quote};
 
 /// A gateway for every coding agent that runs in tmux
 #[derive(Debug, Parser)]
@@ -208,6 +208,8 @@ pub(super) enum Gateway {
         selectors: Selectors,
         #[command(flatten)]
         listener: Listener,
+        #[command(flatten)]
+        timings: Timings,
         /// Run as a detached process instead of a tmux window
         #[arg(long)]
         background: bool,
@@ -232,6 +234,8 @@ pub(super) enum Gateway {
         session_root: PathBuf,
         #[command(flatten)]
         listener: Listener,
+        #[command(flatten)]
+        timings: Timings,
         /// Socket in the session's run folder on which `attach` waits
         #[arg(long, hide = true, value_name = "NAME")]
         ready: Option<String>,
@@ -276,6 +280,45 @@ pub(super) struct Listener {
     /// Let other machines connect with the token
     #[arg(long)]
     pub(super) allow_remote: bool,
+}
+
+const JUDGED: &str = "How the agent's screen is judged (kept for the next start)";
+
+/// The six timings of the contract, in seconds above zero.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Timings {
+    /// How often to look where nothing tells of changes [default: 0.5]
+    #[arg(long = "gateway-tui-watch-poll-interval-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) watch_poll_interval: Option<f64>,
+    /// Unchanged for this long: stable [default: 1]
+    #[arg(long = "gateway-tui-stability-threshold-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stability_threshold: Option<f64>,
+    /// At an empty composer for this long: the turn is over [default: 1]
+    #[arg(long = "gateway-tui-completion-stability-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) completion_stability: Option<f64>,
+    /// Unknown for this long: stalled [default: 30]
+    #[arg(long = "gateway-tui-unknown-to-stalled-timeout-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) unknown_to_stalled_timeout: Option<f64>,
+    /// Work that only stale signs speak for is over after this long [default: 5]
+    #[arg(long = "gateway-tui-stale-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stale_active_recovery: Option<f64>,
+    /// Work on a screen that does not change is over after this long, if nothing contradicts [default: 20]
+    #[arg(long = "gateway-tui-final-stable-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) final_stable_active_recovery: Option<f64>,
+}
+
+impl Timings {
+    /// The wishes as the rest of the program knows them.
+    pub(super) fn wishes(&self) -> TimingWishes {
+        TimingWishes {
+            watch_poll_interval_seconds: self.watch_poll_interval,
+            stability_threshold_seconds: self.stability_threshold,
+            completion_stability_seconds: self.completion_stability,
+            unknown_to_stalled_timeout_seconds: self.unknown_to_stalled_timeout,
+            stale_active_recovery_seconds: self.stale_active_recovery,
+            final_stable_active_recovery_seconds: self.final_stable_active_recovery,
+        }
+    }
 }
 
 /// The selector of a command as it was typed, with a space in front; empty when none was.

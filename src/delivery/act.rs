@@ -3,7 +3,7 @@
 //! A delivery may be dropped at any await, or its process killed on any line: what the journal and the pane's marks
 //! say is enough to go on from [`Stage`].
 
-use std::{future::Future, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -13,100 +13,16 @@ use super::{
     footing::Footing,
     keys::Keys,
     person::{QUICK, Shared, is_recent},
-    prompt::Prompt,
-    proof::{Shown, Sought, excerpt, holds, shown, took},
-    survey::survey,
+    proof::{Shown, Sought, excerpt},
+    sight::Sight,
+    task::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings},
 };
 use crate::{
     model::{Note, Receipt},
     os::clock,
     tmux::input::{Acted, Guard, Hand, HandError, Look, Mark, PaneNow, Stroke},
-    tracker::{Around, Reading},
+    tracker::When,
 };
-
-/// How long each proof may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Timings {
-    /// From the paste until the pane shows it; a second more for each 100 KB.
-    pub landing: Duration,
-    /// How long the composer must stay as it is after Enter until Enter counts as swallowed.
-    pub swallowed: Duration,
-    /// From the last Enter until an unchanged composer counts as not having taken it.
-    pub leaving: Duration,
-    /// From the last Enter until a changed composer must prove that the text was taken.
-    pub taking: Duration,
-    /// How long a proof must hold: a repaint may pass through anything.
-    pub left: Duration,
-    /// How long a typed text may wait for a pane that takes no keys; `None`: for as long as it takes.
-    pub held: Option<Duration>,
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self {
-            landing: Duration::from_secs(3),
-            swallowed: Duration::from_secs(1),
-            leaving: Duration::from_secs(2),
-            taking: Duration::from_secs(10),
-            left: Duration::from_millis(15),
-            held: None,
-        }
-    }
-}
-
-/// Where a delivery begins.
-#[derive(Debug, Clone)]
-pub enum Stage {
-    /// At the beginning, into the pane as it looked a moment ago.
-    Fresh(Box<Look>),
-    /// The pane's mark says that the text was typed; this is what went on record with the intent.
-    Typed(Footing),
-    /// The pane's mark says that Enter was pressed, too.
-    Entered(Footing),
-}
-
-/// One text on its way.
-#[derive(Debug)]
-pub struct Delivery<'a> {
-    /// The request; letters, digits and `-`.
-    pub id: &'a str,
-    /// What is typed.
-    pub prompt: &'a Prompt,
-    /// The process that the pane was started with.
-    pub pid: u32,
-    /// Where to begin.
-    pub stage: Stage,
-    /// The agent's program as it was recorded.
-    pub tool: &'a str,
-}
-
-/// Receipts cannot be put on record any more: nothing more is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal takes nothing more")]
-pub struct JournalClosed;
-
-/// Where receipts are put on record, each before the step that follows it.
-pub trait Journal: Sync {
-    /// Records the intent to type; `false` if the request is not waiting any more.
-    fn begin(&self, note: Note) -> impl Future<Output = Result<bool, JournalClosed>> + Send;
-
-    /// Records a receipt.
-    fn note(&self, note: Note) -> impl Future<Output = Result<(), JournalClosed>> + Send;
-}
-
-/// What became of it.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// The program took the text. The look is the last one before Enter, where it is known.
-    Submitted(Option<Box<Look>>, Value),
-    /// Nothing of it stands in the composer, because the pane was not as it had looked, or a person came in between; a
-    /// stable word and a sentence.
-    Held(&'static str, String),
-    /// Nothing was typed: the request was taken back meanwhile.
-    Withdrawn,
-    /// It was typed, and what became of it cannot be proven: a stable word, a sentence, what was seen.
-    Unproven(&'static str, String, Value),
-}
 
 /// Delivers one text.
 ///
@@ -120,10 +36,11 @@ pub async fn deliver(
     timings: Timings,
 ) -> Result<Outcome, JournalClosed> {
     let footing = match &delivery.stage {
-        Stage::Fresh(look) => Footing::of(look),
+        Stage::Fresh(look) => Footing::of(look, delivery.view),
         Stage::Typed(footing) | Stage::Entered(footing) => footing.clone(),
     };
-    let act = Act { hand, keys, delivery, journal, timings, sought: Sought::of(delivery.prompt), footing };
+    let (sought, announced) = (Sought::of(delivery.prompt), OnceLock::new());
+    let act = Act { hand, keys, delivery, journal, timings, sought, footing, announced };
     if let Stage::Fresh(look) = &delivery.stage
         && let Err(outcome) = act.paste(look).await?
     {
@@ -146,10 +63,15 @@ pub(super) struct Act<'a, J> {
     pub(super) timings: Timings,
     pub(super) sought: Sought,
     pub(super) footing: Footing,
+    /// When the tracker was told.
+    announced: OnceLock<When>,
 }
 
+/// How long a tool may take for each paste of a text that is given in many.
+const PASTE: Duration = Duration::from_millis(30);
+
 /// The moment before Enter, and how the text showed in it.
-type Before = ((Look, Around), &'static str);
+type Before = (Sight, &'static str);
 
 /// Pauses between looks: short at first, because most panes answer at once.
 pub(super) struct Pace(pub(super) u64);
@@ -180,10 +102,11 @@ impl<J: Journal> Act<'_, J> {
         let removed = self.delivery.prompt.removed();
         let seen = json!({ "pane": self.hand.pane().to_string(), "pane_pid": self.delivery.pid,
             "row": excerpt(look), "bytes": self.delivery.prompt.text().len(), "control_characters_removed": removed,
+            "pastes": self.delivery.form.parts(), "blanks_added": self.delivery.form.blanks(),
             "footing": self.footing });
         let held = |reason, detail: String| Ok(Err(Outcome::Held(reason, detail)));
         // The intent is on record before the message that types is sent; the buffer alone does nothing.
-        let text = self.delivery.prompt.text().as_bytes().to_vec();
+        let text = self.delivery.form.bytes().as_bytes().to_vec();
         let intent = Note::new(Receipt::Typing).seen(seen);
         let (loaded, begun) = tokio::join!(self.hand.load(id, text), self.journal.begin(intent));
         if begun != Ok(true) {
@@ -196,7 +119,7 @@ impl<J: Journal> Act<'_, J> {
             Ok(buffer) => buffer,
             Err(error) => return held("tmux_unreachable", error.to_string()),
         };
-        let strokes = [Stroke::Paste { buffer: buffer.clone(), bracketed: true }];
+        let strokes = [self.delivery.form.stroke(buffer.clone())];
         let (guard, mark) = (self.guard(look), Mark::typed(id, &self.footing.typed));
         let mut pace = Pace(50);
         loop {
@@ -240,8 +163,7 @@ impl<J: Journal> Act<'_, J> {
                 return Ok(Err(outcome));
             }
             let Some((reason, detail)) = unreachable(&look.now) else {
-                let (around, reading) = survey(&look, self.delivery.tool);
-                return Ok(Ok(Sight { look, around, reading }));
+                return Ok(Ok(Sight::survey(look, self.delivery.view)));
             };
             wait.once(self.journal, reason, detail).await?;
             if self.timings.held.is_some_and(|limit| wait.held_since.elapsed() >= limit) {
@@ -255,22 +177,22 @@ impl<J: Journal> Act<'_, J> {
 
     /// Waits until the composer shows the text, presses Enter behind it, and returns the moment before.
     async fn land_and_enter(&self) -> Result<Result<Before, Outcome>, JournalClosed> {
-        let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
-        let limit = self.timings.landing + Duration::from_secs(more);
+        let limit = self.landing_limit();
         let (mut wait, mut pace) = (Wait::new(), Pace(1));
         let (mut row, mut landed, mut touched, mut is_quick) = (String::new(), false, false, false);
+        let (mut rest, mut menu) = (Rest::default(), false);
         let pasted = Instant::now();
         while wait.since.elapsed() < limit {
-            let Sight { look, around, reading } = match self.next_look(&mut wait).await? {
+            let sight = match self.next_look(&mut wait).await? {
                 Ok(sight) => sight,
                 Err(outcome) => return Ok(Err(outcome)),
             };
-            if let Some(outcome) = misplaced(&reading, false) {
+            if let Some(outcome) = misplaced(&sight.reading, false) {
                 return Ok(Err(outcome));
             }
-            row = excerpt(&look);
-            let how = shown(&self.sought, &self.footing, &look);
-            let mixed = how.is_none() && matches!(self.shared(&look), Shared::Mixed(_));
+            row = excerpt(&sight.look);
+            let how = sight.shown(&self.sought, &self.footing);
+            let mixed = how.is_none() && matches!(self.shared(&sight), Shared::Mixed(_));
             if how.is_none() && !mixed {
                 pace.wait().await;
                 continue;
@@ -284,12 +206,12 @@ impl<J: Journal> Act<'_, J> {
                 landed = true;
             }
             // A person pressed a key since the paste: their text stays theirs, and Enter waits for a pause.
-            if look.now.session_activity != self.footing.session_activity {
+            if sight.look.now.session_activity != self.footing.session_activity {
                 touched = true;
-                match self.shared(&look) {
-                    Shared::Ours if !is_recent(&look.now) => {}
-                    Shared::Mixed(extra) if is_quick || !is_recent(&look.now) => {
-                        if let Some(outcome) = self.take_back(&look, &extra).await {
+                match self.shared(&sight) {
+                    Shared::Ours if !is_recent(&sight.look.now) => {}
+                    Shared::Mixed(extra) if is_quick || !is_recent(&sight.look.now) => {
+                        if let Some(outcome) = self.take_back(&sight.look, &extra).await {
                             return Ok(Err(outcome));
                         }
                         Pace(1).wait().await;
@@ -307,22 +229,37 @@ impl<J: Journal> Act<'_, J> {
                     }
                 }
             }
-            if !is_shown {
+            menu = sight.has_menu() && self.delivery.form.command().is_none();
+            let rested = rest.has_lasted(sight.composed(&self.footing)) >= self.rest();
+            if !is_shown || menu || !rested {
                 pace.wait().await;
                 continue;
             }
-            match self.enter(&look).await {
-                Some(Ok(())) => return Ok(Ok(((look, around), how))),
+            match self.enter(&sight.look).await {
+                Some(Ok(())) => return Ok(Ok((sight, how))),
                 Some(Err(outcome)) => return Ok(Err(outcome)),
                 None => Pace(1).wait().await,
             }
         }
-        let (reason, detail) = match (landed, touched) {
-            (true, true) => ("not_ours", "a person changed the text in the composer, so Enter was not pressed"),
-            (true, false) => ("unconfirmed", "the composer did not keep the text, so Enter was not pressed"),
-            (false, _) => ("unconfirmed", "the composer never showed the text, so Enter was not pressed"),
+        let (reason, detail) = match (landed, touched, menu) {
+            (_, _, true) => ("menu", "a menu is open in the composer, and Enter would take its choice"),
+            (true, true, _) => ("not_ours", "a person changed the text in the composer, so Enter was not pressed"),
+            (true, false, _) => ("unconfirmed", "the composer did not keep the text, so Enter was not pressed"),
+            (false, _, _) => ("unconfirmed", "the composer never showed the text, so Enter was not pressed"),
         };
         Ok(Err(Outcome::Unproven(reason, detail.to_owned(), json!({ "row": row }))))
+    }
+
+    /// How long the text may take to show: a tool takes in many pastes one by one.
+    fn landing_limit(&self) -> Duration {
+        let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
+        let pastes = u32::try_from(self.delivery.form.parts()).unwrap_or(u32::MAX);
+        self.timings.landing + Duration::from_secs(more) + PASTE * pastes.saturating_sub(1)
+    }
+
+    /// How long the composer must have shown the text unchanged before Enter.
+    fn rest(&self) -> Duration {
+        self.delivery.form.before_enter(self.delivery.view.rules())
     }
 
     /// One Enter, if the pane still looks as it did; `None`: it does not, look again.
@@ -334,9 +271,17 @@ impl<J: Journal> Act<'_, J> {
                 return None;
             }
         };
+        self.announce();
         let entered = self.press_enter(look, self.delivery.id).await;
         drop(still);
         entered
+    }
+
+    /// Tells the tracker what is about to be submitted.
+    fn announce(&self) {
+        if let Some(tracker) = self.delivery.tracker {
+            self.announced.get_or_init(|| tracker.note(self.delivery.request.cloned(), self.delivery.prompt.text()));
+        }
     }
 
     async fn press_enter(&self, look: &Look, name: &str) -> Option<Result<(), Outcome>> {
@@ -365,42 +310,43 @@ impl<J: Journal> Act<'_, J> {
 
     /// Waits for proof that the text was taken. A swallowed Enter is pressed once more. `before` is the moment before
     /// Enter; after a crash nobody knows it.
-    async fn leave(&self, before: Option<(Look, Around)>, how: &'static str) -> Result<Outcome, JournalClosed> {
+    async fn leave(&self, before: Option<Sight>, how: &'static str) -> Result<Outcome, JournalClosed> {
         let (mut wait, mut pace, mut enters, mut proven) = (Wait::new(), Pace(1), 1, None);
         let mut entered_at = clock::now().epoch_millis() / 1000;
         loop {
-            let Sight { look, around, reading } = match self.next_look(&mut wait).await? {
+            let sight = match self.next_look(&mut wait).await? {
                 Ok(sight) => sight,
                 Err(outcome) => return Ok(outcome),
             };
-            if let Some(outcome) = misplaced(&reading, true) {
+            if let Some(outcome) = misplaced(&sight.reading, true) {
                 return Ok(outcome);
             }
-            if let Some(proof) = took(&self.sought, before.as_ref(), &look, &around) {
+            if let Some((proof, certain)) = self.taken(&sight, before.as_ref()) {
                 let (_, since) = *proven.get_or_insert_with(|| (proof, Instant::now()));
-                if since.elapsed() >= self.timings.left {
-                    let row_before = before.as_ref().map(|(look, _)| excerpt(look));
+                if since.elapsed() >= if certain { self.timings.left } else { self.timings.emptied } {
+                    let row_before = before.as_ref().map(|sight| excerpt(&sight.look));
                     let seen = json!({ "proof": proof, "landed": how, "enters": enters,
-                        "row_before": row_before, "row_after": excerpt(&look) });
-                    return Ok(Outcome::Submitted(before.map(|(look, _)| Box::new(look)), seen));
+                        "command": self.delivery.form.command(),
+                        "row_before": row_before, "row_after": excerpt(&sight.look) });
+                    return Ok(Outcome::Submitted(before.map(|sight| Box::new(sight.look)), seen));
                 }
                 Pace(4).wait().await;
                 continue;
             }
             proven = None;
-            let (waited, held) = (wait.since.elapsed(), self.is_held(before.as_ref(), &look));
+            let (waited, held) = (wait.since.elapsed(), self.is_held(before.as_ref(), &sight));
             // A program that printed since and left the text where it is has not taken the Enter. One that is silent
             // may only be slow, and a second Enter would answer whatever it asks next.
-            let awake = look.now.window_activity > entered_at;
-            if held && awake && enters == 1 && !is_recent(&look.now) && waited >= self.timings.swallowed {
+            let awake = sight.look.now.window_activity > entered_at;
+            if held && awake && enters == 1 && !is_recent(&sight.look.now) && waited >= self.timings.swallowed {
                 enters += 1;
-                if let Some(Err(outcome)) = self.press_enter(&look, &format!("{}.2", self.delivery.id)).await {
+                if let Some(Err(outcome)) = self.press_enter(&sight.look, &format!("{}.2", self.delivery.id)).await {
                     return Ok(outcome);
                 }
                 entered_at = clock::now().epoch_millis() / 1000;
                 wait = Wait::new();
             } else if waited >= if held && enters > 1 { self.timings.leaving } else { self.timings.taking } {
-                let seen = json!({ "row": excerpt(&look), "enters": enters });
+                let seen = json!({ "row": excerpt(&sight.look), "enters": enters });
                 let detail = if held {
                     "Enter was pressed, and the composer still holds the text"
                 } else {
@@ -412,11 +358,23 @@ impl<J: Journal> Act<'_, J> {
         }
     }
 
+    /// What proves that the program took the text, and whether that is certain by itself.
+    fn taken(&self, sight: &Sight, before: Option<&Sight>) -> Option<(&'static str, bool)> {
+        if let (Some(tracker), Some(since)) = (self.delivery.tracker, self.announced.get())
+            && tracker.taken(*since, self.delivery.prompt.text()).is_some()
+        {
+            return Some(("prompt_recorded", true));
+        }
+        let (proof, certain) = sight.took(&self.sought, before, &self.footing)?;
+        // What a command does is its own business; that it left the composer is all there is to see.
+        Some((proof, certain || self.delivery.form.command().is_some()))
+    }
+
     /// Does the composer provably hold our text, as it did before Enter?
-    fn is_held(&self, before: Option<&(Look, Around)>, now: &Look) -> bool {
+    fn is_held(&self, before: Option<&Sight>, now: &Sight) -> bool {
         match before {
-            Some((look, _)) => holds(look, now),
-            None => shown(&self.sought, &self.footing, now).is_some(),
+            Some(before) => now.holds(before, &self.footing),
+            None => now.shown(&self.sought, &self.footing).is_some(),
         }
     }
 
@@ -434,11 +392,22 @@ impl<J: Journal> Act<'_, J> {
     }
 }
 
-/// One look, and what it says.
-struct Sight {
-    look: Look,
-    around: Around,
-    reading: Reading,
+/// How long a composer has held the same text.
+#[derive(Default)]
+struct Rest {
+    last: Option<(String, Instant)>,
+}
+
+impl Rest {
+    fn has_lasted(&mut self, composed: String) -> Duration {
+        match &self.last {
+            Some((last, since)) if *last == composed => since.elapsed(),
+            _ => {
+                self.last = Some((composed, Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
 }
 
 /// How long a proof has been waited for, and what kept it.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::act::Outcome;
+use super::task::Outcome;
 use crate::{
     tmux::input::{Look, PaneNow},
     tracker::Reading,

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::proof::folds;
 use crate::{
+    agents::ComposerReading,
     tmux::input::{Look, PaneNow},
-    tracker::{FRAMES, cursor_text},
+    tracker::{Around, FRAMES, View, cursor_text},
 };
 
 /// The moment before a text was typed.
@@ -27,12 +29,15 @@ pub struct Footing {
     pub(super) typed: String,
     /// What it remembered of texts that were submitted.
     pub(super) entered: String,
+    /// Folded pastes that stood in the composer.
+    #[serde(default)]
+    folded: usize,
 }
 
 impl Footing {
     /// From the look that led to the decision to type.
-    pub fn of(look: &Look) -> Self {
-        Self {
+    pub fn of(look: &Look, view: &View) -> Self {
+        let bare = Self {
             prompt: cursor_text(look).0,
             line: look.now.cursor_line(),
             column: look.now.cursor_x,
@@ -40,7 +45,19 @@ impl Footing {
             command: look.now.command.clone(),
             typed: look.now.typed.clone(),
             entered: look.now.entered.clone(),
-        }
+            folded: 0,
+        };
+        let composed = match view.read(look, &Around::default()).screen.map(|screen| screen.composer) {
+            Some(ComposerReading::Draft(text)) => text,
+            Some(_) => String::new(),
+            None => bare.composed(look),
+        };
+        Self { folded: folds(&composed), ..bare }
+    }
+
+    /// Folded pastes that stood in the composer before.
+    pub(super) fn folded(&self) -> usize {
+        self.folded
     }
 
     /// Has nobody typed since, as far as the pane remembers?
@@ -83,7 +100,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_composer_begins_at_the_nearest_prompt() {
-        let footing = Footing::of(&screen(&["> hello", "❯", ""], 2, 1));
+        let footing = Footing::of(&screen(&["> hello", "❯", ""], 2, 1), &View::new("x", None));
         assert_eq!(footing.composed(&screen(&["> hello", "❯", ""], 2, 1)).trim(), "");
         assert_eq!(footing.composed(&screen(&["> hello", "❯ hello", ""], 7, 1)).trim(), "hello");
         assert_eq!(
@@ -99,9 +116,9 @@ pub(super) mod tests {
 
     #[test]
     fn frames_do_not_count_and_without_a_prompt_the_place_does() {
-        let framed = Footing::of(&screen(&["│ >              │"], 4, 0));
+        let framed = Footing::of(&screen(&["│ >              │"], 4, 0), &View::new("x", None));
         assert_eq!(framed.composed(&screen(&["│ > fix it       │"], 10, 0)).trim(), "fix it");
-        let blank = Footing::of(&screen(&["working", ""], 0, 1));
+        let blank = Footing::of(&screen(&["working", ""], 0, 1), &View::new("x", None));
         assert_eq!(blank.composed(&screen(&["working", "next"], 4, 1)), "next");
     }
 }

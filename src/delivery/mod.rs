@@ -11,21 +11,25 @@
 mod act;
 mod against;
 mod footing;
+mod form;
 mod keys;
 mod person;
 mod plan;
 mod prompt;
 mod proof;
 mod reply;
-mod survey;
+mod sight;
+mod task;
 mod turn;
 
-pub use act::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings, deliver};
+pub use act::deliver;
 pub use footing::Footing;
+pub use form::{Form, Unfit};
 pub use keys::{AFTER_ESCAPE, Keys, interrupt};
 pub use person::back;
 pub use plan::{Decision, PERSON_PAUSE, decide};
 pub use prompt::{BadPrompt, Prompt};
 pub use reply::Start;
-pub use survey::{glance, survey};
+pub use sight::Sight;
+pub use task::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings};
 pub use turn::{Step, Turn};

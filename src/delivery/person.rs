@@ -6,10 +6,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    act::{Act, Journal, Outcome, Pace},
+    act::{Act, Pace},
     against::gone,
     plan::PERSON_PAUSE,
-    proof::{alone, behind, excerpt},
+    proof::{behind, excerpt},
+    sight::Sight,
+    task::{Journal, Outcome},
 };
 use crate::{
     os::clock,
@@ -46,11 +48,15 @@ pub(super) fn is_recent(now: &PaneNow) -> bool {
 
 impl<J: Journal> Act<'_, J> {
     /// Reads a composer that a person may have typed into.
-    pub(super) fn shared(&self, look: &Look) -> Shared {
-        if alone(&self.sought, &self.footing, look) {
+    pub(super) fn shared(&self, sight: &Sight) -> Shared {
+        if sight.alone(&self.sought, &self.footing) {
             return Shared::Ours;
         }
-        match behind(self.delivery.prompt, look) {
+        // Which keys take a text back out of a tool's composer is the tool's own affair.
+        if sight.reading.screen.is_some() {
+            return Shared::Unclear;
+        }
+        match behind(self.delivery.prompt, &sight.look) {
             Some(extra) if !extra.is_empty() => Shared::Mixed(extra),
             _ => Shared::Unclear,
         }
@@ -70,8 +76,10 @@ impl<J: Journal> Act<'_, J> {
         let name = back(self.delivery.id);
         let buffer = self.hand.load(&name, extra.as_bytes().to_vec()).await.ok()?;
         let guard = Guard { typed: Some(look.now.typed.clone()), ..self.guard(look) };
-        let strokes =
-            [Stroke::Repeated("BSpace", characters), Stroke::Paste { buffer: buffer.clone(), bracketed: false }];
+        let strokes = [
+            Stroke::Repeated("BSpace", characters),
+            Stroke::Paste { buffer: buffer.clone(), bracketed: false, framed: false },
+        ];
         let mark = Mark::typed(&name, &look.now.typed);
         loop {
             match self.hand.act(&guard, &strokes, &mark).await {

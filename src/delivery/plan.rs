@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::prompt::Prompt;
+use super::{form::Form, prompt::Prompt, sight::Sight};
 use crate::{
     api::AdmissionPolicy,
     os::terminal::LONGEST_CANONICAL_LINE,
-    tmux::input::Look,
-    tracker::{Around, Pending, Reading},
+    tracker::{Pending, View},
 };
 
 /// How long a person's terminal must have been quiet, in whole seconds of tmux's clock.
@@ -33,13 +32,17 @@ pub enum Decision {
 /// Decides. `quiet` is how long the pane has looked like this, `now` the wall clock in seconds since 1970.
 pub fn decide(
     prompt: &Prompt,
-    look: &Look,
-    around: &Around,
-    reading: &Reading,
+    view: &View,
+    sight: &Sight,
     policy: AdmissionPolicy,
     quiet: Duration,
     now: i64,
 ) -> Decision {
+    let Sight { look, around, reading } = sight;
+    // What can never arrive need not wait for it.
+    if let Err((reason, detail)) = Form::of(prompt, view.rules()) {
+        return Decision::Refuse(reason, detail);
+    }
     if let Some(why) = &reading.against
         && (why.hard || policy == AdmissionPolicy::ReadyOnly)
     {
@@ -82,7 +85,11 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{os::terminal::Modes, tmux::input::PaneNow, tracker};
+    use crate::{
+        os::terminal::Modes,
+        tmux::input::{Look, PaneNow},
+        tracker::Around,
+    };
 
     const NOW: i64 = 1000;
 
@@ -92,10 +99,15 @@ mod tests {
         Look { now, rows: vec![row.trim_end().to_owned()], ..Look::default() }
     }
 
+    fn sight(look: &Look, around: &Around, tool: &str) -> Sight {
+        let reading = View::new(tool, None).read(look, around);
+        Sight { look: look.clone(), around: around.clone(), reading }
+    }
+
     fn word(look: &Look, around: &Around, policy: AdmissionPolicy, quiet: u64) -> &'static str {
         let prompt = Prompt::clean("hello").unwrap();
-        let reading = tracker::read(look, around, "bash");
-        match decide(&prompt, look, around, &reading, policy, Duration::from_millis(quiet), NOW) {
+        let sight = sight(look, around, "bash");
+        match decide(&prompt, &View::new("bash", None), &sight, policy, Duration::from_millis(quiet), NOW) {
             Decision::Go => "go",
             Decision::Wait(reason, _) | Decision::Refuse(reason, _) => reason,
         }
@@ -138,9 +150,9 @@ mod tests {
     fn a_line_that_the_terminal_would_cut_is_refused() {
         let around = Around { modes: Some(Modes { canonical: true, signals: true }), foreground: None };
         let look = pane("$ ");
-        let reading = tracker::read(&look, &around, "sh");
+        let sight = sight(&look, &around, "sh");
         let long = Prompt::clean(&"x".repeat(LONGEST_CANONICAL_LINE + 1)).unwrap();
-        let decided = decide(&long, &look, &around, &reading, AdmissionPolicy::Always, Duration::ZERO, NOW);
+        let decided = decide(&long, &View::new("sh", None), &sight, AdmissionPolicy::Always, Duration::ZERO, NOW);
         assert!(matches!(decided, Decision::Refuse("line_too_long", _)), "{decided:?}");
     }
 }

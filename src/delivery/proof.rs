@@ -1,6 +1,6 @@
 //! What a screen proves about our own text. Pure.
 
-use super::{footing::Footing, prompt::Prompt};
+use super::prompt::Prompt;
 use crate::{
     tmux::input::Look,
     tracker::{Around, Composer, composer, cursor_text},
@@ -24,13 +24,20 @@ pub(super) struct Sought {
     signs: String,
     /// The whole text, everything but blanks.
     whole: String,
+    /// Its letters and digits.
+    whole_letters: String,
 }
 
 impl Sought {
     pub(super) fn of(prompt: &Prompt) -> Self {
         // The cursor ends up behind the last line with something on it.
         let line = prompt.text().trim_end().rsplit('\n').next().unwrap_or_default();
-        Self { letters: last(&letters(line)), signs: last(&signs(line)), whole: signs(prompt.text()) }
+        Self {
+            letters: last(&letters(line)),
+            signs: last(&signs(line)),
+            whole: signs(prompt.text()),
+            whole_letters: letters(prompt.text()),
+        }
     }
 }
 
@@ -68,26 +75,52 @@ impl Shown {
     }
 }
 
-/// Does the composer show the text?
-pub(super) fn shown(sought: &Sought, footing: &Footing, look: &Look) -> Option<Shown> {
-    let text = footing.composed(look);
-    let seen = signs(&text);
+/// Do the composer's signs before the cursor end with the text? `folded` pastes stood in it before.
+pub(super) fn shown(sought: &Sought, composed: &str, folded: usize) -> Option<Shown> {
+    let seen = signs(composed);
     if seen.is_empty() {
         return None;
     }
     let enough = sought.letters.chars().count() >= ENOUGH;
-    if seen.ends_with(&sought.signs) || (enough && letters(&text).ends_with(&sought.letters)) {
+    if seen.ends_with(&sought.signs) || (enough && letters(composed).ends_with(&sought.letters)) {
         return Some(Shown::Text);
     }
-    if PLACEHOLDERS.iter().any(|sign| text.contains(sign)) {
+    if folds(composed) > folded {
         return Some(Shown::Placeholder);
     }
     (!enough).then_some(Shown::Something)
 }
 
+/// Does a tool's composer show the text and nothing else? A composer that is too small shows the end of it.
+pub(super) fn shown_whole(sought: &Sought, composed: &str, folded: usize) -> Option<Shown> {
+    let seen = signs(composed);
+    if seen.is_empty() {
+        return None;
+    }
+    let is_end = |whole: &str, seen: &str| whole == seen || (seen.chars().count() >= TAIL && whole.ends_with(seen));
+    let enough = sought.letters.chars().count() >= ENOUGH;
+    if is_end(&sought.whole, &seen) || (enough && is_end(&sought.whole_letters, &letters(composed))) {
+        return Some(Shown::Text);
+    }
+    if folds(composed) > folded {
+        return Some(Shown::Placeholder);
+    }
+    (!enough).then_some(Shown::Something)
+}
+
+/// How many folded pastes stand in a composer.
+pub(super) fn folds(composed: &str) -> usize {
+    PLACEHOLDERS.iter().map(|sign| composed.matches(sign).count()).sum()
+}
+
+/// Are two composers alike but for blanks?
+pub(super) fn same_signs(one: &str, other: &str) -> bool {
+    signs(one) == signs(other)
+}
+
 /// Does the composer show this text and nothing else? What a person added, however little, shows here.
-pub(super) fn alone(sought: &Sought, footing: &Footing, look: &Look) -> bool {
-    signs(&footing.composed(look)) == sought.whole
+pub(super) fn alone(sought: &Sought, composed: &str) -> bool {
+    signs(composed) == sought.whole
 }
 
 /// What was typed behind our text on the cursor's row: empty if our text stands there alone, `None` if it is not to be
@@ -123,7 +156,7 @@ pub(super) fn holds(before_enter: &Look, now: &Look) -> bool {
 /// Enter, where it is known.
 pub(super) fn took(
     sought: &Sought,
-    before: Option<&(Look, Around)>,
+    before: Option<(&Look, &Around)>,
     now: &Look,
     around: &Around,
 ) -> Option<&'static str> {
@@ -146,7 +179,7 @@ pub(super) fn took(
     if !now.now.cursor_shown && before.is_none_or(|(look, _)| look.now.cursor_shown) {
         return Some("cursor_hidden");
     }
-    let (look, was) = before.map(|(look, around)| (look, around))?;
+    let (look, was) = before?;
     if was.modes != around.modes {
         return Some("terminal_modes_changed");
     }
@@ -173,14 +206,19 @@ pub(super) fn excerpt(look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{delivery::footing::tests::screen, os::terminal::Modes};
+    use crate::{
+        delivery::{Footing, footing::tests::screen},
+        os::terminal::Modes,
+        tracker::View,
+    };
 
     fn sought(text: &str) -> Sought {
         Sought::of(&Prompt::clean(text).unwrap())
     }
 
     fn seen(text: &str, before: &Look, now: &Look) -> Option<Shown> {
-        shown(&sought(text), &Footing::of(before), now)
+        let footing = Footing::of(before, &View::new("x", None));
+        shown(&sought(text), &footing.composed(now), footing.folded())
     }
 
     #[test]
@@ -214,10 +252,10 @@ mod tests {
 
     #[test]
     fn what_a_person_added_is_seen_however_little_it_is() {
-        let footing = Footing::of(&screen(&["❯", ""], 2, 0));
-        assert!(alone(&sought("fix it"), &footing, &screen(&["❯ fix it", ""], 8, 0)));
+        let footing = Footing::of(&screen(&["❯", ""], 2, 0), &View::new("x", None));
+        assert!(alone(&sought("fix it"), &footing.composed(&screen(&["❯ fix it", ""], 8, 0))));
         for (row, cursor) in [("❯ fix it!", 9), ("❯ xfix it", 9), ("❯ fix it; NOT", 13)] {
-            assert!(!alone(&sought("fix it"), &footing, &screen(&[row, ""], cursor, 0)), "{row}");
+            assert!(!alone(&sought("fix it"), &footing.composed(&screen(&[row, ""], cursor, 0))), "{row}");
         }
     }
 
@@ -249,25 +287,25 @@ mod tests {
         let mut next = screen(&["❯ hello", ""], 0, 1);
         next.now.cursor_shown = true;
         let raw = (typed.clone(), modes(false));
-        assert_eq!(took(&sought("hello"), Some(&raw), &typed, &modes(false)), None);
+        assert_eq!(took(&sought("hello"), Some((&raw.0, &raw.1)), &typed, &modes(false)), None);
         assert_eq!(
-            took(&sought("hello"), Some(&raw), &next, &modes(false)),
+            took(&sought("hello"), Some((&raw.0, &raw.1)), &next, &modes(false)),
             None,
             "it may be a line break in the composer"
         );
-        assert_eq!(took(&sought("hello"), Some(&raw), &next, &modes(true)), Some("terminal_modes_changed"));
+        assert_eq!(took(&sought("hello"), Some((&raw.0, &raw.1)), &next, &modes(true)), Some("terminal_modes_changed"));
         assert_eq!(
-            took(&sought("hello"), Some(&(typed.clone(), modes(true))), &next, &modes(true)),
+            took(&sought("hello"), Some((&typed, &modes(true))), &next, &modes(true)),
             Some("terminal_took_the_line")
         );
         let mut working = next.clone();
         working.now.cursor_shown = false;
-        assert_eq!(took(&sought("hello"), Some(&raw), &working, &modes(false)), Some("cursor_hidden"));
+        assert_eq!(took(&sought("hello"), Some((&raw.0, &raw.1)), &working, &modes(false)), Some("cursor_hidden"));
         let back = screen(&["> hello", "❯ "], 2, 1);
-        assert_eq!(took(&sought("hello"), Some(&raw), &back, &modes(false)), Some("prompt_is_back"));
+        assert_eq!(took(&sought("hello"), Some((&raw.0, &raw.1)), &back, &modes(false)), Some("prompt_is_back"));
         let mut person = screen(&["> hello", "❯ and"], 5, 1);
         person.now.person_activity = Some(9);
-        assert_eq!(took(&sought("hello"), Some(&raw), &person, &modes(false)), Some("person_types_on"));
+        assert_eq!(took(&sought("hello"), Some((&raw.0, &raw.1)), &person, &modes(false)), Some("person_types_on"));
         assert_eq!(took(&sought("hello"), None, &next, &modes(false)), None);
     }
 }

@@ -138,6 +138,7 @@ mod tests {
         let reading = |reason: Option<&'static str>| Reading {
             against: reason.map(|reason| Why { reason, detail: String::new(), hard: false }),
             pending: Pending::Unknown,
+            screen: None,
         };
         let at = |reason, millis| turn.step(&look, &reading(reason), Duration::from_millis(millis));
         assert!(matches!(at(Some("busy"), 0), Step::Started(_)));

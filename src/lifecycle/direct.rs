@@ -10,16 +10,17 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    agents::Profile,
     api::AdmissionPolicy,
     delivery::{
-        self, Decision, Delivery, Journal, JournalClosed, Keys, Outcome, Prompt, Stage, Start, Step, Timings, Turn,
-        decide, deliver, survey,
+        self, Decision, Delivery, Form, Journal, JournalClosed, Keys, Outcome, Prompt, Sight, Stage, Start, Step,
+        Timings, Turn, decide, deliver,
     },
     model::{ErrorCode, Failure, Note, Receipt, RequestId},
     os::{clock, files, lock::Lock, random, terminal},
     target::Target,
     tmux::input::{Acted, Hand, HandError, Look},
-    tracker::Quiet,
+    tracker::{Quiet, View},
 };
 
 /// Between two looks: each is a tmux process.
@@ -161,7 +162,7 @@ struct Direct<'a> {
     target: &'a Target,
     hand: Hand,
     pid: u32,
-    tool: &'a str,
+    view: View,
 }
 
 /// Receipts for whoever waits for this command.
@@ -183,7 +184,8 @@ impl<'a> Direct<'a> {
         // Without a gateway nobody else tells one command from the next: the name is what fences them off.
         let owner = format!("direct-{}", Uuid::new_v4());
         let hand = Hand::new(target.server.clone(), None, pane.pane_id, owner);
-        Ok(Self { target, hand, pid: pane.pid, tool: &target.manifest.tool })
+        let tool = target.manifest.tool.as_str();
+        Ok(Self { target, hand, pid: pane.pid, view: View::new(tool, Profile::find(tool, None)) })
     }
 
     async fn give(
@@ -202,7 +204,10 @@ impl<'a> Direct<'a> {
             let look = self.settled(text, options, &told, &mut waits).await?;
             self.hand.take().await.map_err(|error| unreachable(&error))?;
             let stage = Stage::Fresh(Box::new(look));
-            let delivery = Delivery { id: id.as_str(), prompt: text, pid: self.pid, stage, tool: self.tool };
+            let form = Form::of(text, self.view.rules()).map_err(|(reason, detail)| refused(reason, &detail))?;
+            let (pid, view) = (self.pid, &self.view);
+            let delivery =
+                Delivery { id: id.as_str(), prompt: text, form: &form, pid, stage, view, tracker: None, request: None };
             let outcome = deliver(&self.hand, &Keys::default(), &delivery, &told, Timings::default()).await;
             match outcome.map_err(|closed| Failure::internal(closed.to_string()))? {
                 Outcome::Submitted(before, seen) => {
@@ -249,11 +254,11 @@ impl<'a> Direct<'a> {
         let (mut quiet, begun) = (Quiet::default(), Instant::now());
         loop {
             let look = self.hand.look().await.map_err(|error| unreachable(&error))?;
-            let (around, reading) = survey(&look, self.tool);
             let still = quiet.observe(&look, begun.elapsed());
+            let sight = Sight::survey(look, &self.view);
             let now = clock::now().epoch_millis() / 1000;
-            match decide(text, &look, &around, &reading, policy, still, now) {
-                Decision::Go => return Ok(look),
+            match decide(text, &self.view, &sight, policy, still, now) {
+                Decision::Go => return Ok(sight.look),
                 Decision::Refuse(reason, detail) => return Err(refused(reason, &detail)),
                 Decision::Wait("settling", _) if begun.elapsed() < REST => {}
                 Decision::Wait(reason, detail) if options.policy.is_some() => return Err(refused(reason, &detail)),
@@ -273,8 +278,9 @@ impl<'a> Direct<'a> {
         let (mut quiet, begun) = (Quiet::default(), Instant::now());
         loop {
             let look = self.hand.look().await.map_err(|error| unreachable(&error))?;
-            let (_, reading) = survey(&look, self.tool);
-            match turn.step(&look, &reading, quiet.observe(&look, begun.elapsed())) {
+            let still = quiet.observe(&look, begun.elapsed());
+            let Sight { look, reading, .. } = Sight::survey(look, &self.view);
+            match turn.step(&look, &reading, still) {
                 Step::Same => {}
                 Step::Started(note) => {
                     turn.started = true;

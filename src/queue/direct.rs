@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress},
-    delivery::{Decision, Prompt, Stage, Timings, decide, survey},
+    delivery::{Decision, Prompt, Sight, Stage, Timings, decide},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
     store::{Admitted, NewRow},
@@ -284,21 +284,21 @@ impl Worker {
     async fn direct_prompt(&mut self, direct: &DirectPrompt) -> Result<ControlPromptSent, Refusal> {
         let (hand, agent) = (self.queue.hand(), self.queue.agent());
         let policy = direct.policy;
-        let look = match self.rest(&hand, &direct.prompt, policy, REST).await {
-            Ok(look) => look,
+        let sight = match self.rest(&hand, &direct.prompt, policy, REST).await {
+            Ok(sight) => sight,
             Err(refusal) => {
                 let tracked = self.tracked(&hand).await;
                 self.queue.note_refused(direct.policy, &refusal, Some(&tracked)).await;
                 return Err(refusal);
             }
         };
-        let tracked = tracked_as(Some(&survey(&look, &self.queue.inner.place.tool).1), true);
+        let tracked = tracked_as(Some(&sight.reading), true);
         let payload = json!({ "prompt": direct.prompt.text(), "admission_policy": direct.policy,
             "chat_session": direct.new_chat.then(|| json!({ "mode": "new" })) });
         let registered =
             self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, direct.key.as_ref());
         let id = registered.await?;
-        let answer = self.type_directly(&hand, &agent, &id, direct, look).await;
+        let answer = self.type_directly(&hand, &agent, &id, direct, sight.look).await;
         match &answer {
             Ok(_) => {
                 let mut data = json!({ "admission_policy": direct.policy, "request": id.as_str(),
@@ -314,7 +314,7 @@ impl Worker {
 
     async fn tracked(&self, hand: &Hand) -> Value {
         match hand.look().await {
-            Ok(look) => tracked_as(Some(&survey(&look, &self.queue.inner.place.tool).1), false),
+            Ok(look) => tracked_as(Some(&Sight::survey(look, &self.queue.inner.place.view).reading), false),
             Err(_) => tracked_as(None, false),
         }
     }
@@ -334,7 +334,7 @@ impl Worker {
         let text = Text { id: id.clone(), kind, prompt, pid };
         let (code, detail) = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(turn)) => {
-                self.follow_next(turn).await;
+                self.follow_next(turn, &direct.prompt).await;
                 return Ok(ControlPromptSent::new(direct.policy, format!("the prompt was submitted as request {id}")));
             }
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {
@@ -355,15 +355,16 @@ impl Worker {
         prompt: &Prompt,
         policy: AdmissionPolicy,
         limit: Duration,
-    ) -> Result<Look, Refusal> {
+    ) -> Result<Sight, Refusal> {
         let begun = Instant::now();
         loop {
             let look = hand.look().await.map_err(|error| failed(&error))?;
-            let (around, reading) = survey(&look, &self.queue.inner.place.tool);
             let quiet = self.quiet.observe(&look, self.age());
+            let view = &self.queue.inner.place.view;
+            let sight = Sight::survey(look, view);
             let now = clock::now().epoch_millis() / 1000;
-            match decide(prompt, &look, &around, &reading, policy, quiet, now) {
-                Decision::Go => return Ok(look),
+            match decide(prompt, view, &sight, policy, quiet, now) {
+                Decision::Go => return Ok(sight),
                 Decision::Wait("settling", _) if begun.elapsed() < limit => sleep(Duration::from_millis(10)).await,
                 Decision::Wait("settling", detail) => return Err(not_now(policy, "busy", detail)),
                 Decision::Wait(reason, detail) => return Err(not_now(policy, reason, detail)),
@@ -383,8 +384,9 @@ impl Worker {
         look: Look,
         next: &Prompt,
     ) -> Result<Look, Refusal> {
-        let tool = &self.queue.inner.place.tool;
-        let command = if tool.starts_with("codex") { "/new" } else { "/clear" };
+        let view = &self.queue.inner.place.view;
+        let of_old = if view.tool().starts_with("codex") { "/new" } else { "/clear" };
+        let command = view.profile().map_or(of_old, |profile| profile.delivery.new_chat.as_str());
         let unready = |detail: String| Refusal::new(422, "dispatch_failed", format!("new conversation: {detail}"));
         let prompt = Prompt::clean(command).map_err(|error| unready(error.to_string()))?;
         let payload = json!({ "prompt": command, "for": id.as_str() });
@@ -408,7 +410,7 @@ impl Worker {
         let begun = Instant::now();
         loop {
             match self.rest(hand, next, AdmissionPolicy::ReadyOnly, REST).await {
-                Ok(look) => return Ok(look),
+                Ok(sight) => return Ok(sight.look),
                 Err(refusal) if begun.elapsed() >= NEW_CHAT => {
                     self.queue.refuse(id, "new_chat", &refusal.detail).await?;
                     return Err(unready(refusal.detail));

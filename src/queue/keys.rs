@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{ControlInputSent, KeyPress, SpecialKey},
-    delivery::{AFTER_ESCAPE, survey},
+    delivery::{AFTER_ESCAPE, Sight},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Route},
     os::clock,
     tmux::input::{Acted, Guard, Hand, HandError, Mark, Stroke},
@@ -25,9 +25,11 @@ impl Worker {
         let (queue, agent) = (self.queue.clone(), self.queue.agent());
         let hand = queue.hand();
         let look = hand.look().await.map_err(|error| failed(&error))?;
-        let (_, reading) = survey(&look, &queue.inner.place.tool);
+        let reading = Sight::survey(look, &queue.inner.place.view).reading;
         // Keys may answer a dialog or wake a program, so readiness does not count; that they arrive does.
-        if let Some(why) = reading.against.filter(|why| why.hard && why.reason != "dialog") {
+        if let Some(why) =
+            reading.against.filter(|why| why.hard && !matches!(why.reason, "dialog" | "menu" | "starting" | "busy"))
+        {
             return Err(Refusal::new(422, "dispatch_failed", format!("{}: {}", why.reason, why.detail)));
         }
         let slot = queue.slot().map_err(|(_, detail)| Refusal::new(409, "not_ready", detail).again_in(1))?;
@@ -101,7 +103,7 @@ async fn strokes(hand: &Hand, name: &str, part: &[KeyPress]) -> Result<Vec<Strok
                 let loaded = hand.load(&format!("{name}-{place}"), text.as_bytes().to_vec()).await;
                 // Nothing was typed yet, whatever became of the buffer.
                 let buffer = loaded.map_err(|error| (Receipt::Refused, "tmux_unreachable", error.to_string()))?;
-                Stroke::Paste { buffer, bracketed: false }
+                Stroke::Paste { buffer, bracketed: false, framed: false }
             }
         });
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Queue;
 use crate::{
-    delivery::{Delivery, Journal, JournalClosed, Outcome, Prompt, Stage, Start, Timings, Turn, deliver},
+    delivery::{Delivery, Form, Journal, JournalClosed, Outcome, Prompt, Stage, Start, Timings, Turn, deliver},
     model::{Note, Receipt, RequestId, RequestKind, RequestState},
     os::{clock, lock::Lock},
     store::StoreError,
@@ -104,9 +104,22 @@ impl Queue {
         if let Err(error) = hand.take().await {
             return Ok(Done::Waits("tmux_unreachable", error.to_string()));
         }
+        let (view, tracker) = (&self.inner.place.view, &self.inner.place.tracker);
+        let form = match Form::of(&text.prompt, view.rules()) {
+            Ok(form) => form,
+            Err((reason, detail)) => return Ok(Done::Waits(reason, detail)),
+        };
         self.tell(|activity| activity.running = Some(text.id.clone()));
-        let tool = self.inner.place.tool.as_str();
-        let delivery = Delivery { id: text.id.as_str(), prompt: &text.prompt, pid: text.pid, stage, tool };
+        let delivery = Delivery {
+            id: text.id.as_str(),
+            prompt: &text.prompt,
+            form: &form,
+            pid: text.pid,
+            stage,
+            view,
+            tracker: Some(tracker),
+            request: Some(&text.id),
+        };
         let record = Record { queue: self, id: &text.id };
         let outcome = deliver(hand, &self.inner.keys, &delivery, &record, timings).await;
         let done = match outcome {

@@ -2,6 +2,7 @@
 
 use super::composer::{Composer, composer};
 use crate::{
+    agents::ScreenReading,
     os::terminal::{Foreground, Modes},
     tmux::input::Look,
 };
@@ -52,6 +53,8 @@ pub struct Reading {
     pub against: Option<Why>,
     /// The state of the composer.
     pub pending: Pending,
+    /// What the profile of a tool reads from the screen; `None` for a line reader.
+    pub screen: Option<Box<ScreenReading>>,
 }
 
 impl Reading {
@@ -62,7 +65,7 @@ impl Reading {
 }
 
 /// Reads one look. `tool` is the agent's program as it was recorded.
-pub fn read(look: &Look, around: &Around, tool: &str) -> Reading {
+pub(super) fn read(look: &Look, around: &Around, tool: &str) -> Reading {
     let composer = composer(look, is_shell(tool));
     let pending = match &composer {
         Composer::Empty => Pending::No,
@@ -83,11 +86,11 @@ pub fn read(look: &Look, around: &Around, tool: &str) -> Reading {
             Composer::Absent => soft("busy", "no prompt stands at the cursor"),
         }
     });
-    Reading { against, pending }
+    Reading { against, pending, screen: None }
 }
 
 /// Keys would not reach the program, or more than the program.
-fn unreachable(look: &Look) -> Option<Why> {
+pub(super) fn unreachable(look: &Look) -> Option<Why> {
     let now = &look.now;
     let (reason, detail) = if now.dead {
         ("agent_ended", "the agent's program has ended")
@@ -104,7 +107,7 @@ fn unreachable(look: &Look) -> Option<Why> {
 }
 
 /// A prompt typed into the shell that an agent left behind would run as a command.
-fn other_program(around: &Around, tool: &str) -> Option<Why> {
+pub(super) fn other_program(around: &Around, tool: &str) -> Option<Why> {
     let foreground = around.foreground.as_ref()?;
     let only_shells = !foreground.programs.is_empty() && foreground.programs.iter().all(|name| is_shell(name));
     if !only_shells || is_shell(tool) {

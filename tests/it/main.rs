@@ -16,6 +16,7 @@
 mod support;
 
 mod agent_life;
+mod agent_records;
 mod architecture;
 mod attach;
 mod bodies;
@@ -42,6 +43,7 @@ mod prompt_store;
 mod prompt_words;
 mod prompts;
 mod real_agents;
+mod real_prompts;
 mod scripted;
 mod servers;
 mod storage;

@@ -4,6 +4,9 @@ use tmux_interface::{DisplayMessage, IfShell, PasteBuffer, SendKeys, SetOption};
 
 use crate::{model::PaneId, tmux::Commands};
 
+/// Is this a tmux that makes control characters of pasted buffers visible?
+const CLEANS_PASTES: &str = "#{m/r:^(next-)?(3\\.[7-9]|3\\.[1-9][0-9]|[4-9]\\.|master),#{version}}";
+
 /// What a message prints when its effect happened.
 pub(super) const DONE: &str = "agents-done";
 
@@ -94,6 +97,8 @@ pub enum Stroke {
         buffer: String,
         /// As a paste, if the program asked to be told of pastes; otherwise as if typed.
         bracketed: bool,
+        /// The buffer itself holds the signs that end one paste and begin the next.
+        framed: bool,
     },
     /// A key, by tmux's name.
     Key(&'static str),
@@ -146,10 +151,19 @@ pub(super) fn message(
     let mut conditions = guard.conditions(Some(owner));
     conditions.push(mark.condition());
     let typing = strokes.iter().fold(Commands::new(), |list, stroke| match stroke {
-        Stroke::Paste { buffer, bracketed } => {
+        Stroke::Paste { buffer, bracketed, framed } => {
             let paste =
                 PasteBuffer::new().no_replacement().delete().buffer_name(buffer.as_str()).target_pane(at.as_str());
-            list.then(if *bracketed { paste.bracket_codes() } else { paste })
+            let paste = if *bracketed { paste.bracket_codes() } else { paste };
+            if !framed {
+                return list.then(paste);
+            }
+            // Since 3.7 tmux makes control characters of a buffer visible, and `-S` pastes them as they are; older
+            // ones know no such flag. What is not carried out is not read either.
+            let (as_it_is, plain) =
+                (Commands::new().then_with(paste.clone(), &["-S".to_owned()]), Commands::new().then(paste));
+            let choice = IfShell::new().not_execute().target_pane(at.as_str()).shell_command(CLEANS_PASTES);
+            list.then_with(choice, &[as_it_is.line(), plain.line()])
         }
         Stroke::Key(key) => list.then(SendKeys::new().target_pane(at.as_str()).key(*key)),
         Stroke::Repeated(key, times) => {

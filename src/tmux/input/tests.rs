@@ -47,7 +47,7 @@ async fn until(hand: &Hand, wanted: impl Fn(&Look) -> bool) -> Look {
 }
 
 fn paste(buffer: String) -> [Stroke; 1] {
-    [Stroke::Paste { buffer, bracketed: true }]
+    [Stroke::Paste { buffer, bracketed: true, framed: false }]
 }
 
 #[tokio::test]

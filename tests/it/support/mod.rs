@@ -3,6 +3,7 @@
 mod checker;
 mod disk;
 mod fixtures;
+mod follower;
 mod http;
 mod live;
 mod person;
@@ -13,21 +14,24 @@ mod script;
 mod seeded;
 mod sse;
 mod stand_in;
+mod steered;
 mod tracer;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
+pub use follower::{Follower, exactly};
 pub use http::{Answer, Http, get, raw};
 pub use live::{Live, eventually_within, id_of, prompt};
 pub use person::Habits;
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
-pub use real::{Model, Tool, Turn};
+pub use real::{Model, Real, Tool, Turn};
 pub use run::Run;
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
 pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
+pub use steered::Steered;
 pub use tracer::Tracer;
 pub use world::{Agent, World, signal};
 

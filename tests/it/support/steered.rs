@@ -1,0 +1,91 @@
+//! A real agent with a gateway, and what a caller asks of both.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Http, Real, Tool, Turn, World, eventually_within, id_of, prompt};
+
+/// How long a real tool may take for a step on a busy machine. Only a failing test waits this long.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One real agent and its gateway. Dropped in this order: the agent's processes, then the world.
+pub struct Steered {
+    pub http: Http,
+    pub real: Real,
+    pub world: World,
+}
+
+impl Steered {
+    /// `None` where the tool is not installed.
+    #[track_caller]
+    pub fn new(tool: Tool) -> Option<Self> {
+        let world = World::new();
+        let real = world.real("alpha", tool)?;
+        let http = Http::new(world.attach_quietly(&real.agent));
+        Some(Self { http, real, world })
+    }
+
+    /// Queues a prompt; returns its id.
+    #[track_caller]
+    pub fn send(&self, text: &str) -> String {
+        id_of(&self.http.post("/v1/requests", &prompt(text)).ok())
+    }
+
+    /// Queues an interrupt; returns its id.
+    #[track_caller]
+    pub fn interrupt(&self) -> String {
+        id_of(&self.http.post("/v1/requests", &json!({"kind": "interrupt", "payload": {}})).ok())
+    }
+
+    #[track_caller]
+    pub fn shown(&self, id: &str) -> Value {
+        self.http.get(&format!("/v1/requests/{id}")).ok()
+    }
+
+    /// Waits until this is so for a request; returns it.
+    #[track_caller]
+    pub fn until(&self, id: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually_within(PATIENCE, &format!("{id}: {what}"), || match self.shown(id) {
+            shown if fits(&shown) => Ok(shown),
+            shown => Err(format!("{shown:#}; the pane:\n{}", self.world.screen(&self.real.agent.pane))),
+        })
+    }
+
+    /// Waits until the prompt is submitted.
+    #[track_caller]
+    pub fn completed(&self, id: &str) -> Value {
+        let shown = self.until(id, "its end", |shown| {
+            ["completed", "failed"].contains(&shown["state"].as_str().unwrap_or_default())
+        });
+        assert_eq!(shown["state"], "completed", "{shown:#}");
+        shown
+    }
+
+    /// Waits until a receipt of this name (and reason) is there; returns the newest such.
+    #[track_caller]
+    pub fn receipt(&self, id: &str, name: &str, reason: Option<&str>) -> Value {
+        let find = |shown: &Value| {
+            let all = shown["receipts"].as_array().cloned().unwrap_or_default();
+            all.into_iter().rev().find(|one| one["receipt"] == name && reason.is_none_or(|why| one["reason"] == why))
+        };
+        let what = format!("`{name}` {}", reason.unwrap_or_default());
+        find(&self.until(id, &what, |shown| find(shown).is_some())).unwrap()
+    }
+
+    /// Waits until the request's turn is over; returns the evidence.
+    #[track_caller]
+    pub fn turn_ended(&self, id: &str) -> Value {
+        self.receipt(id, "turn_ended", None)["evidence"].clone()
+    }
+
+    /// What arrived at the model so far.
+    pub fn arrived(&self) -> Vec<Turn> {
+        self.real.model.turns().into_iter().filter(|turn| !turn.after_tool).collect()
+    }
+
+    /// Texts that arrived at the model so far.
+    pub fn texts(&self) -> Vec<String> {
+        self.arrived().into_iter().map(|turn| turn.text).collect()
+    }
+}
