@@ -295,10 +295,15 @@ impl Watcher {
         let now = self.began.elapsed();
         match look {
             Ok(look) => {
+                let before = self.last.as_ref().map(|seen| seen.hash.clone());
                 let (changed, unsettled) = self.take_in(hand.pane(), &look);
                 self.pace.looked(now, changed, unsettled);
-                if changed && what == Due::Check {
+                let redrawn = self.last.as_ref().map(|seen| seen.hash.clone()) != before;
+                // What was printed before the look has been told before the look's own answer.
+                let told = self.feed.as_ref().is_some_and(|feed| feed.output.has_more());
+                if what == Due::Check && redrawn && !told {
                     tracing::warn!("the pane changed and tmux did not tell; asking for its output again");
+                    self.recorder().lost();
                     self.resume().await;
                 }
             }
