@@ -298,6 +298,10 @@ impl Watcher {
                 let before = self.last.as_ref().map(|seen| seen.hash.clone());
                 let (changed, unsettled) = self.take_in(hand.pane(), &look);
                 self.pace.looked(now, changed, unsettled);
+                if self.recorder().wants_seed() {
+                    // The disk was too slow for it: the recording must not end with a hole.
+                    self.pace.nudge(now);
+                }
                 let redrawn = self.last.as_ref().map(|seen| seen.hash.clone()) != before;
                 // What was printed before the look has been told before the look's own answer.
                 let told = self.feed.as_ref().is_some_and(|feed| feed.output.has_more());
