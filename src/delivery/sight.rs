@@ -6,7 +6,7 @@ use super::{
     proof::{self, Shown, Sought},
 };
 use crate::{
-    agents::{ComposerReading, ScreenReading},
+    agents::{ComposerReading, Dialog, ScreenReading},
     os::terminal,
     tmux::input::Look,
     tracker::{Around, Reading, State, View},
@@ -46,6 +46,11 @@ impl Sight {
     #[must_use]
     pub fn weighed(self, view: &View, state: &State) -> Self {
         Self { reading: view.weigh(self.reading, state), ..self }
+    }
+
+    /// The dialog of a tool that is open.
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.screen()?.dialog.as_ref()
     }
 
     fn screen(&self) -> Option<&ScreenReading> {

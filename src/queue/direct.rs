@@ -18,13 +18,14 @@ use tokio::{
 
 use super::{
     AgentNow, Key, Queue, Refusal,
+    approvals::DirectAnswer,
     door::key_reused,
     recover::After,
     run::{Done, Text},
     worker::Worker,
 };
 use crate::{
-    api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress},
+    api::{AdmissionPolicy, ApprovalAnswered, ControlInputSent, ControlPromptSent, KeyPress},
     delivery::{Decision, Prompt, Sight, Stage, Timings, decide},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
@@ -47,6 +48,7 @@ const HELD: Duration = Duration::from_secs(10);
 pub(super) enum Job {
     Prompt(DirectPrompt, oneshot::Sender<Result<ControlPromptSent, Refusal>>),
     Keys(DirectKeys, oneshot::Sender<Result<ControlInputSent, Refusal>>),
+    Answer(DirectAnswer, oneshot::Sender<Result<ApprovalAnswered, Refusal>>),
 }
 
 #[derive(Debug)]
@@ -147,7 +149,10 @@ impl Queue {
             .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job) -> Result<T, Refusal> {
+    pub(super) async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job,
+    ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         let stopping = || Refusal::new(503, "unavailable", "the gateway is stopping").again_in(1);
         self.inner.jobs.send(job(answer)).await.map_err(|_closed| stopping())?;
@@ -259,6 +264,12 @@ impl Worker {
             // Nobody waits any more, and nothing was typed yet.
             Job::Prompt(_, answer) if answer.is_closed() => {}
             Job::Keys(_, answer) if answer.is_closed() => {}
+            Job::Answer(_, answer) if answer.is_closed() => {}
+            Job::Answer(direct, answer) => {
+                let done = if direct.epoch == epoch { self.answer(&direct).await } else { Err(other()) };
+                self.notice(done.as_ref().err());
+                drop(answer.send(done));
+            }
             // A caller that leaves from here on is answered into nothing; what was typed is on record.
             Job::Prompt(prompt, answer) => {
                 let done = if prompt.epoch == epoch { self.direct_prompt(&prompt).await } else { Err(other()) };

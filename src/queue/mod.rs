@@ -6,6 +6,7 @@
 //! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
+mod approvals;
 pub mod coalesce;
 mod direct;
 mod door;
