@@ -1,5 +1,6 @@
 //! What can be typed. clap types only; no decisions.
 
+mod approvals;
 mod duration;
 mod fixtures;
 mod prompts;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
@@ -251,6 +253,10 @@ pub(super) enum Gateway {
     Requests(Requests),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show the dialog in which the agent waits for an answer
+    Approvals(Approvals),
+    /// Answer a dialog of the agent
+    Approve(Approve),
     /// Show what the agent's terminal shows now
     Screen(ScreenWords),
     /// Record what the agent's terminal shows, into asciicast files
@@ -350,11 +356,13 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Approve(Approve { selectors, .. })
             | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }
 }
