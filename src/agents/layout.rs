@@ -166,11 +166,12 @@ fn composer_at(rules: &ComposerRules, lines: &[Line<'_>], first: usize) -> Optio
         (top.saturating_sub(rules.over_rows)..top).find(|row| over.is_match(&lines[*row].text))?;
     }
     let (last, bottom) = match &rules.below {
-        Some(below) => {
+        // Where no edge is drawn above (some tools draw none without true colour), there is none below.
+        Some(below) if !lines[top].is_blank() => {
             let edge = (first + 1..lines.len()).find(|row| below.is_match(&lines[*row].text))?;
             (edge - 1, edge + 1)
         }
-        None => open_end(lines, first),
+        _ => open_end(lines, first),
     };
     let indented = |row: usize| {
         let line = &lines[row];
