@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agents::Profile,
-    queue::{Activity, AgentNow, Interrupts, Place, Queue, Worker},
+    queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     session::SessionRoot,
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
@@ -43,6 +43,7 @@ pub(super) struct Work {
     pub(super) control: watch::Sender<Option<Control>>,
     worker: Worker,
     interrupts: Interrupts,
+    receipts: TurnReceipts,
     tool: String,
     tracker: Tracker,
     eyes: Eyes,
@@ -86,8 +87,9 @@ impl Work {
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
-        let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts, tool, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+        let (queue, worker, interrupts, receipts) = Queue::new(store.clone(), place, agents, activity);
+        let feeds = mpsc::channel(4);
+        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -104,8 +106,9 @@ impl Work {
         events: EventLog,
         trouble: mpsc::Sender<String>,
     ) -> Running {
-        let Self { queue, agent, control: _, worker, interrupts, tool, tracker, eyes, watcher, feeds: (_, feeds) } =
-            self;
+        let Self {
+            queue, agent, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds: (_, feeds), ..
+        } = self;
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));
@@ -114,6 +117,7 @@ impl Work {
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
+        tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
         let (sick, watched) = (queue.clone(), store.clone());

@@ -16,11 +16,13 @@
 mod support;
 
 mod agent_life;
+mod agent_records;
 mod architecture;
 mod attach;
 mod bodies;
 mod contract;
 mod ending;
+mod eyes;
 mod files;
 mod http;
 mod http_faults;

@@ -3,6 +3,7 @@
 mod checker;
 mod disk;
 mod fixtures;
+mod follower;
 mod http;
 mod live;
 mod person;
@@ -19,6 +20,7 @@ mod world;
 
 pub use checker::{Checker, Sent, Told};
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
+pub use follower::{Follower, exactly};
 pub use http::{Answer, Http, get, raw};
 pub use live::{Live, eventually_within, id_of, prompt};
 pub use person::Habits;

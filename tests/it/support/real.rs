@@ -94,6 +94,23 @@ impl Tool {
         }
     }
 
+    /// What it shows while a slow reply comes in: Claude shows whole lines only, and counts.
+    pub fn streaming(self) -> &'static str {
+        match self {
+            Self::Claude => "↓",
+            Self::Codex | Self::Gemini => "bravo",
+        }
+    }
+
+    /// What it asks before it runs a command.
+    pub fn question(self) -> &'static str {
+        match self {
+            Self::Claude => "Do you want to proceed?",
+            Self::Codex => "Would you like to run the following command?",
+            Self::Gemini => "Allow execution of",
+        }
+    }
+
     /// Measured: an Enter that comes sooner after a paste is a line break for the tool, and submits nothing.
     pub fn settling(self) -> Duration {
         match self {
