@@ -49,4 +49,5 @@ mod servers;
 mod storage;
 mod target;
 mod tmux_faults;
+mod tui_state;
 mod words;
