@@ -44,6 +44,7 @@ mod prompt_words;
 mod prompts;
 mod real_agents;
 mod real_prompts;
+mod real_state;
 mod scripted;
 mod servers;
 mod storage;
