@@ -86,7 +86,12 @@ fn a_question_blocks(tool: Tool) {
     phase(&agent, "ready");
     agent.send("tool touch approved.txt");
     phase(&agent, "blocked");
-    assert!(turns(&agent).iter().all(|turn| turn["ended_at_utc"].is_null()));
+    let open = turns(&agent);
+    assert!(
+        open.len() == 1 && open[0]["ended_at_utc"].is_null(),
+        "{open:#?}\n{:#}",
+        agent.http.get("/v1/explain").ok()
+    );
     agent.real.confirm(&agent.world, tool.question());
     let turns = ended(&agent, 1);
     assert_eq!(turns.len(), 1, "{turns:#?}");
