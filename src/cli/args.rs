@@ -3,6 +3,7 @@
 mod approvals;
 mod duration;
 mod fixtures;
+mod live;
 mod prompts;
 mod sight;
 
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -94,8 +96,10 @@ pub(super) enum Command {
     },
     /// Show everything known about one session
     Show(Selectors),
-    /// Show what the agent's terminal is doing
+    /// Show what the agent is doing
     State(Selectors),
+    /// Show the agent's session in this terminal
+    AttachTerminal(AttachTerminal),
     /// Type a prompt into the agent; needs no gateway
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
@@ -251,6 +255,14 @@ pub(super) enum Gateway {
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
+    /// What the agent does, in the contract's words
+    #[command(subcommand)]
+    Tui(Tui),
+    /// Show why the state is what it is: every source, and what it is worth
+    Explain(Selectors),
+    /// The agent's turns: prompts, replies, and how they are known
+    #[command(subcommand)]
+    Turns(Turns),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
     /// Show the dialog in which the agent waits for an answer
@@ -352,6 +364,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             Gateway::Attach { selectors, .. }
             | Gateway::Status { selectors, .. }
             | Gateway::Detach(selectors)
+            | Gateway::Explain(selectors)
             | Gateway::Prompt(GatewayPrompt { selectors, .. })
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
@@ -361,6 +374,8 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
+        Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,

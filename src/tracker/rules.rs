@@ -264,6 +264,9 @@ impl Reducer {
             return false;
         }
         let armed = self.turns.armed.as_ref().filter(|armed| work.at.since > armed.at.since).map(|armed| armed.at);
+        if armed.is_none() && !self.evidence.been_ready {
+            return false;
+        }
         let wait = if armed.is_some() {
             Duration::ZERO
         } else if !self.turns.waiting.is_empty() {
