@@ -15,6 +15,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("claude", include_str!("profiles/claude.toml")),
     ("codex", include_str!("profiles/codex.toml")),
     ("gemini", include_str!("profiles/gemini.toml")),
+    ("kimi", include_str!("profiles/kimi.toml")),
+    ("opencode", include_str!("profiles/opencode.toml")),
+    ("aider", include_str!("profiles/aider.toml")),
 ];
 
 /// How well a profile fits the version that runs.
