@@ -26,8 +26,8 @@ pub struct ProfileError {
 pub(super) struct Rules {
     pub(super) composer: ComposerRules,
     pub(super) turn: TurnRules,
-    /// Rows that say nothing about structure.
-    pub(super) skip: Option<Regex>,
+    /// Rows that say nothing about structure. Several, because an alternative that may begin anywhere is slow.
+    pub(super) skip: Vec<Regex>,
     /// Highest priority first.
     pub(super) signs: Vec<Rule>,
     pub(super) dialogs: DialogRules,
@@ -200,7 +200,7 @@ pub(super) fn compile(source: &ProfileSource, text: &str) -> Result<Rules, Profi
             style: compiler.style(&source.turn.style)?,
             closes: source.turn.closes,
         },
-        skip: compiler.maybe(source.signature.skip.as_ref())?,
+        skip: source.signature.skip.iter().map(|one| compiler.pattern(one)).collect::<Result<_, _>>()?,
         signs: rules.into_iter().map(|rule| compiler.rule(rule)).collect::<Result<_, _>>()?,
         dialogs: compiler.dialogs(source)?,
     })

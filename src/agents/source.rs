@@ -93,7 +93,7 @@ pub(super) struct TurnSource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SignatureSource {
-    pub(super) skip: Option<Spanned<String>>,
+    pub(super) skip: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
