@@ -91,7 +91,7 @@ fn a_killed_tool_is_gone(tool: Tool) {
 
 #[test]
 fn claude_tells_its_turns() {
-    turns_are_told(Tool::Claude, "❯ hang");
+    turns_are_told(Tool::Claude, "❯\u{a0}hang");
 }
 
 #[test]
