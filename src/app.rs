@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    api::StatusDocument,
+    api::{StatusDocument, TrackedSession},
     queue::Queue,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
@@ -24,6 +24,8 @@ pub struct App {
     pub queue: Queue,
     /// What the agent does.
     pub tracker: Tracker,
+    /// Who is tracked.
+    pub session: Arc<TrackedSession>,
     /// What its pane shows.
     pub eyes: Eyes,
     /// Turns true, or loses its sender, when the gateway stops: answers that would last for ever end then.

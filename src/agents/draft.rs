@@ -67,8 +67,9 @@ pub(super) fn joined(rows: &[String], avail: usize) -> String {
     for (place, row) in rows.iter().enumerate() {
         if place > 0 {
             let word = row.split(' ').next().unwrap_or_default().chars().count();
-            if word > 0 && before >= avail {
-                // Full to the edge: cut within a word.
+            let is_one_word = place.checked_sub(1).is_some_and(|before| !rows[before].contains(' '));
+            if word > 0 && before >= avail && is_one_word {
+                // A word that no row has place for is cut at the edge.
             } else if word > 0 && before > 0 && before + 1 + word > avail {
                 all.push(' ');
             } else {
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(join(&["one two", "three"], 10), "one two three");
         assert_eq!(join(&["one", "two"], 10), "one\ntwo");
         assert_eq!(join(&["0123456789", "0123"], 10), "01234567890123");
+        assert_eq!(join(&["one two 89", "three"], 10), "one two 89 three");
         assert_eq!(join(&["one", "", "two", ""], 10), "one\n\ntwo");
     }
 }

@@ -117,6 +117,65 @@ impl TrackingTimings {
     }
 }
 
+/// Some of the six timings, as an operator asked for them; the others stay as they were.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "named by the contract; the tracker explains each")]
+pub struct TimingWishes {
+    pub watch_poll_interval_seconds: Option<f64>,
+    pub stability_threshold_seconds: Option<f64>,
+    pub completion_stability_seconds: Option<f64>,
+    pub unknown_to_stalled_timeout_seconds: Option<f64>,
+    pub stale_active_recovery_seconds: Option<f64>,
+    pub final_stable_active_recovery_seconds: Option<f64>,
+}
+
+impl TimingWishes {
+    /// Each wish with the middle of its flag's name.
+    fn each(&self) -> [(&'static str, Option<f64>); 6] {
+        [
+            ("watch-poll-interval", self.watch_poll_interval_seconds),
+            ("stability-threshold", self.stability_threshold_seconds),
+            ("completion-stability", self.completion_stability_seconds),
+            ("unknown-to-stalled-timeout", self.unknown_to_stalled_timeout_seconds),
+            ("stale-active-recovery", self.stale_active_recovery_seconds),
+            ("final-stable-active-recovery", self.final_stable_active_recovery_seconds),
+        ]
+    }
+
+    /// Nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The flags that say the same to `agents gateway run`.
+    pub fn words(&self) -> Vec<String> {
+        let given = self.each().into_iter().filter_map(|(name, seconds)| Some((name, seconds?)));
+        given.flat_map(|(name, seconds)| [format!("--gateway-tui-{name}-seconds"), seconds.to_string()]).collect()
+    }
+
+    /// These wishes over what was wished before; `None` if neither says anything.
+    pub fn over(&self, before: Option<&TrackingTimings>) -> Option<TrackingTimings> {
+        if self.is_empty() {
+            return before.cloned();
+        }
+        let old = before.cloned().unwrap_or_default();
+        Some(TrackingTimings {
+            watch_poll_interval_seconds: self.watch_poll_interval_seconds.unwrap_or(old.watch_poll_interval_seconds),
+            stability_threshold_seconds: self.stability_threshold_seconds.unwrap_or(old.stability_threshold_seconds),
+            completion_stability_seconds: self.completion_stability_seconds.unwrap_or(old.completion_stability_seconds),
+            unknown_to_stalled_timeout_seconds: self
+                .unknown_to_stalled_timeout_seconds
+                .unwrap_or(old.unknown_to_stalled_timeout_seconds),
+            stale_active_recovery_seconds: self
+                .stale_active_recovery_seconds
+                .unwrap_or(old.stale_active_recovery_seconds),
+            final_stable_active_recovery_seconds: self
+                .final_stable_active_recovery_seconds
+                .unwrap_or(old.final_stable_active_recovery_seconds),
+        })
+    }
+}
+
 /// Size and switch of the diagnostics log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -144,5 +203,21 @@ impl DiagnosticLogging {
             return Err(BrokenRule::other("`backup_count` must be 0 to 100"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_change_what_they_name_and_become_the_same_flags() {
+        let none = TimingWishes::default();
+        assert_eq!((none.over(None), none.words()), (None, vec![]));
+        let one = TimingWishes { stability_threshold_seconds: Some(0.25), ..none };
+        let before = TrackingTimings { completion_stability_seconds: 3.0, ..TrackingTimings::default() };
+        let now = one.over(Some(&before)).unwrap();
+        assert_eq!((now.stability_threshold_seconds, now.completion_stability_seconds), (0.25, 3.0));
+        assert_eq!(one.words(), ["--gateway-tui-stability-threshold-seconds", "0.25"]);
     }
 }

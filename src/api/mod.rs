@@ -19,13 +19,14 @@ mod registry_v2;
 mod request;
 mod status;
 mod surface;
+mod tui;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use agent_event::{AgentEventTaken, LARGEST_AGENT_EVENT};
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
-pub use desired::{DesiredConfig, DiagnosticLogging, TrackingTimings};
+pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
 pub use instance::{ControlClient, CurrentInstance, Owner};
 pub use journal::{
@@ -46,6 +47,11 @@ pub use request::{
 };
 pub use status::{Admission, Connectivity, Eligibility, Execution, GatewayHealth, Health, Recovery, StatusDocument};
 pub use surface::{Origin, Surface};
+pub use tui::{
+    DiagnosticsView, Explanation, Ground, Heard, HistoryEntry, LastTurnView, ParsedSurface, ProbeView, SenseError,
+    StabilityView, SurfaceView, TrackedSession, TransitionView, TuiHistory, TuiState, TurnDetail, TurnList, TurnPhase,
+    TurnView,
+};
 
 /// The protocol tag of the contract.
 pub const PROTOCOL_VERSION: &str = "v1";

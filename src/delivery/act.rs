@@ -277,11 +277,9 @@ impl<J: Journal> Act<'_, J> {
         entered
     }
 
-    /// Tells the tracker what is about to be submitted. Commands of a tool begin no turn.
+    /// Tells the tracker what is about to be submitted.
     fn announce(&self) {
-        if let Some(tracker) = self.delivery.tracker
-            && self.delivery.form.command().is_none()
-        {
+        if let Some(tracker) = self.delivery.tracker {
             self.announced.get_or_init(|| tracker.note(self.delivery.request.cloned(), self.delivery.prompt.text()));
         }
     }

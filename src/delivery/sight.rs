@@ -9,7 +9,7 @@ use crate::{
     agents::{ComposerReading, ScreenReading},
     os::terminal,
     tmux::input::Look,
-    tracker::{Around, Reading, View},
+    tracker::{Around, Reading, State, View},
 };
 
 /// One look, and what it says.
@@ -40,6 +40,12 @@ impl Sight {
             Around { modes: terminal::modes(look.now.tty.as_ref()), foreground: terminal::foreground(look.now.pid) };
         let reading = view.read(&look, &around);
         Self { look, around, reading }
+    }
+
+    /// The same with what is known of the tool besides.
+    #[must_use]
+    pub fn weighed(self, view: &View, state: &State) -> Self {
+        Self { reading: view.weigh(self.reading, state), ..self }
     }
 
     fn screen(&self) -> Option<&ScreenReading> {

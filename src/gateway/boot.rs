@@ -12,7 +12,7 @@ use super::{
     watch::{Subject, first_view},
 };
 use crate::{
-    api::{AttachContract, DesiredConfig, Host, Owner, Surface},
+    api::{AttachContract, DesiredConfig, Host, Owner, Surface, TimingWishes, TrackedSession},
     http::access::{Access, Token},
     model::{ErrorCode, Failure, PaneId},
     os::{clock, files, lock::Lock, peer, process, random, rendezvous},
@@ -38,6 +38,8 @@ pub struct Config {
     pub ready: Option<String>,
     /// Log more.
     pub verbose: bool,
+    /// How the agent's screen is judged; what is not given stays as it was.
+    pub timings: TimingWishes,
 }
 
 /// A gateway that listens and is not public yet.
@@ -56,6 +58,7 @@ pub struct Started {
     pub(super) generation: u64,
     pub(super) set_aside: Option<String>,
     pub(super) tool: String,
+    pub(super) tracked: TrackedSession,
     pub(super) notes: Vec<String>,
 }
 
@@ -69,7 +72,8 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
     let lock = Lock::take_within(&root.gateway_lock(), LOCK_LIMIT)?.ok_or_else(|| held(root))?;
     sweep(root, config.ready.as_deref());
     let attach = gateway_files::publish_capability(root, &target.manifest)?;
-    let desired: DesiredConfig = documents::load(&root.desired_config())?;
+    let mut desired: DesiredConfig = documents::load(&root.desired_config())?;
+    desired.desired_tui_tracking_timings = config.timings.over(desired.desired_tui_tracking_timings.as_ref());
     let now = clock::now();
     let (store, store_thread) = open_store(root).await?;
     let (me, instance_id) = (process::myself(), Uuid::new_v4().to_string());
@@ -127,6 +131,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         generation,
         set_aside,
         tool: tool_of(target),
+        tracked: tracked(target),
         notes,
     })
 }
@@ -134,6 +139,29 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
 /// The agent's program as it was recorded.
 fn tool_of(target: &Target) -> String {
     target.manifest.tool.clone()
+}
+
+/// The session in the words of its state document.
+fn tracked(target: &Target) -> TrackedSession {
+    let (manifest, root) = (&target.manifest, &target.root);
+    let identity = manifest.attach_identity(&root.name());
+    TrackedSession {
+        tracked_session_id: identity.clone(),
+        session_name: identity,
+        tool: manifest.tool.clone(),
+        observed_tool_version: manifest
+            .launch_policy_provenance
+            .as_ref()
+            .and_then(|provenance| provenance["detected_tool_version"].as_str())
+            .map(str::to_owned),
+        tmux_session_name: manifest.tmux_session_name.clone().unwrap_or_default(),
+        tmux_window_name: Some("agent".to_owned()),
+        terminal_aliases: Vec::new(),
+        agent_name: manifest.agent_name.clone(),
+        agent_id: manifest.agent_id.clone(),
+        manifest_path: Some(root.manifest().to_string_lossy().into_owned()),
+        session_root: Some(root.path().to_string_lossy().into_owned()),
+    }
 }
 
 /// Opens the queue. A damaged one is set aside; what is to become of it is for the operator to say.

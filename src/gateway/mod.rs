@@ -14,6 +14,7 @@ mod react;
 mod run;
 mod signals;
 mod tasks;
+mod turns;
 mod watch;
 mod work;
 

@@ -14,7 +14,7 @@ use super::{
     signals::Signals,
     tasks::Tasks,
     watch::{self as session_watch, Listeners, Sight, Subject},
-    work::{Running, Work},
+    work::{Agent, Running, Work},
 };
 use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
@@ -29,7 +29,7 @@ use crate::{
     store::Store,
     target::Target,
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
-    tracker::Eyes,
+    tracker::{Eyes, Timings},
 };
 
 /// How long the control client may take at the start.
@@ -195,6 +195,7 @@ impl Gateway {
             generation,
             set_aside,
             tool,
+            tracked,
             notes,
         } = started;
         let logging = desired.desired_diagnostic_logging.clone().unwrap_or(DiagnosticLogging::default());
@@ -203,7 +204,9 @@ impl Gateway {
         let mut tasks = Tasks::new();
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
-        let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), tool);
+        let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
+        let agent = Agent { tool, timings };
+        let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
@@ -213,6 +216,7 @@ impl Gateway {
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
             tracker: tracker.clone(),
+            session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };

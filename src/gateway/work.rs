@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, watch};
 use super::{
     board::{Board, Facts},
     tasks::Tasks,
+    turns,
     watch::Subject,
 };
 use crate::{
     agents::Profile,
-    queue::{Activity, AgentNow, Interrupts, Place, Queue, Worker},
+    queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     session::SessionRoot,
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
@@ -27,6 +28,14 @@ const FOLLOW: Duration = Duration::from_millis(50);
 /// Journal entries that are read together.
 const PAGE: usize = 64;
 
+/// The agent's program, and how its screen is judged.
+#[derive(Debug)]
+pub(super) struct Agent {
+    /// As it was recorded.
+    pub(super) tool: String,
+    pub(super) timings: Timings,
+}
+
 /// The queue with what keeps it running.
 pub(super) struct Work {
     pub(super) queue: Queue,
@@ -34,6 +43,7 @@ pub(super) struct Work {
     pub(super) control: watch::Sender<Option<Control>>,
     worker: Worker,
     interrupts: Interrupts,
+    receipts: TurnReceipts,
     tool: String,
     tracker: Tracker,
     eyes: Eyes,
@@ -58,11 +68,12 @@ impl Work {
         facts: &Facts,
         set_aside: Option<String>,
         owner: String,
-        tool: String,
+        agent: Agent,
     ) -> Self {
+        let Agent { tool, timings } = agent;
         let (control, clients) = watch::channel(None);
         let profile = Profile::find(&tool, None);
-        let tracker = Tracker::new(profile.clone(), Timings::default());
+        let tracker = Tracker::new(profile.clone(), timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
@@ -76,8 +87,9 @@ impl Work {
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
-        let (queue, worker, interrupts) = Queue::new(store.clone(), place, agents, activity);
-        Self { queue, agent, control, worker, interrupts, tool, tracker, eyes, watcher, feeds: mpsc::channel(4) }
+        let (queue, worker, interrupts, receipts) = Queue::new(store.clone(), place, agents, activity);
+        let feeds = mpsc::channel(4);
+        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -94,14 +106,18 @@ impl Work {
         events: EventLog,
         trouble: mpsc::Sender<String>,
     ) -> Running {
-        let Self { queue, agent, control: _, worker, interrupts, tool, tracker, eyes, watcher, feeds: (_, feeds) } =
-            self;
+        let Self {
+            queue, agent, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds: (_, feeds), ..
+        } = self;
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));
+        let (told, kept) = (tracker.edges(), store.clone());
+        tasks.start("turns", |stop| turns::keep(told, kept, stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
+        tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
         let (sick, watched) = (queue.clone(), store.clone());

@@ -53,6 +53,13 @@ fn read_submit(payload: &Field<'_>, issues: &mut Issues) -> Option<SubmitPrompt>
     Some(SubmitPrompt { prompt: prompt?, turn_id, chat_session, execution })
 }
 
+/// `POST /v1/control/tui/note-prompt` (contract section 4.5): a prompt's payload, of which only the text counts.
+pub(super) fn noted_prompt(body: &Value) -> Result<String, Problem> {
+    let mut issues = Issues::default();
+    let read = read_submit(&Field::body(body), &mut issues).map(|submit| submit.prompt);
+    issues.settle(read)
+}
+
 /// `POST /v1/control/prompt` (contract section 4.3).
 pub(super) fn control_prompt(body: &Value) -> Result<ControlPrompt, Problem> {
     let mut issues = Issues::default();

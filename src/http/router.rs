@@ -36,6 +36,13 @@ fn routes(app: App) -> Router {
         .route("/v1/control/send-keys", post(routes::control::send_keys))
         // what the agent's own hooks tell
         .route("/v1/agent-events", post(routes::agent_events::take))
+        // what the agent does
+        .route("/v1/control/tui/state", get(routes::tui::state))
+        .route("/v1/control/tui/history", get(routes::tui::history))
+        .route("/v1/control/tui/note-prompt", post(routes::tui::note_prompt))
+        .route("/v1/explain", get(routes::tui::explain))
+        .route("/v1/turns", get(routes::turns::list))
+        .route("/v1/turns/{id}", get(routes::turns::show))
         .route("/v1/reconcile", post(routes::reconcile::decide))
         .route("/v1/events", get(routes::events::follow).layer(Extension(routes::events::Seats::default())))
         .fallback(not_found)

@@ -11,7 +11,7 @@ use super::{
     publish, withdraw,
 };
 use crate::{
-    api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument},
+    api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument, TimingWishes},
     model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId, shell_quote},
     os::{
         clock, lock, peer,
@@ -48,6 +48,8 @@ pub struct AttachOptions {
     pub allow_remote: bool,
     /// The gateway logs more.
     pub verbose: bool,
+    /// How the agent's screen is judged.
+    pub timings: TimingWishes,
 }
 
 /// A gateway that answers.
@@ -244,6 +246,7 @@ fn gateway_words(
     if options.verbose {
         words.push("--verbose".to_owned());
     }
+    words.extend(options.timings.words());
     Ok(words)
 }
 

@@ -334,7 +334,7 @@ impl Worker {
         let text = Text { id: id.clone(), kind, prompt, pid };
         let (code, detail) = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(turn)) => {
-                self.follow_next(turn).await;
+                self.follow_next(turn, &direct.prompt).await;
                 return Ok(ControlPromptSent::new(direct.policy, format!("the prompt was submitted as request {id}")));
             }
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     delivery::interrupt,
-    model::{Note, Receipt, RequestId, RequestKind, RequestState},
+    model::{Note, Receipt, RequestId, RequestKind, RequestState, Source},
     os::{clock, terminal},
     tmux::input::{Acted, HandError},
+    tracker::{Observation, Seen},
 };
 
 /// Rows among which an interrupt is looked for.
@@ -115,7 +116,13 @@ impl Interrupts {
             Ok(look) => terminal::modes(look.now.tty.as_ref()),
             Err(_) => None,
         };
+        let place = &self.queue.inner.place;
+        // A tool has a key of its own for it, whatever the terminal makes of others.
+        let modes = modes.filter(|_| place.view.profile().is_none());
         let pressed = interrupt(&hand, &self.queue.inner.keys, pid, modes, id.as_str()).await;
+        if matches!(pressed, Ok((_, Acted::Done)) | Err(HandError::NoAnswer(_))) {
+            place.tracker.observe(&Observation { source: Source::Input, seen: Seen::InterruptPressed });
+        }
         let now = clock::now();
         let result = json!({ "completed_at_utc": now.iso_seconds(), "request_kind": "interrupt" });
         let failed = |receipt, reason: &str, detail: String| {

@@ -2,9 +2,9 @@
 //!
 //! Owns: taking work in (`door`: durable before it is answered), the one slot in which everything is typed (`worker`,
 //! `run`, `direct`), interrupts, which wait for nobody (`interrupts`), what a restart
-//! finds (`recover`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
+//! finds (`recover`), what becomes of prompts that a tool took (`receipts`), and coalescing control intents (`coalesce`, pure). Promises: accepted means on disk;
 //! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
-//! leaves undoes nothing. Callers: `gateway` runs the two tasks, `http` uses the [`Queue`].
+//! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
 pub mod coalesce;
 mod direct;
@@ -12,9 +12,11 @@ mod door;
 mod interrupts;
 mod keyed;
 mod keys;
+mod receipts;
 mod recover;
 mod refusal;
 mod run;
+mod turns;
 mod views;
 mod worker;
 
@@ -28,6 +30,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use interrupts::Interrupts;
+pub use receipts::TurnReceipts;
 pub use refusal::Refusal;
 pub use worker::Worker;
 
@@ -127,17 +130,19 @@ struct Inner {
     alone: Arc<AtomicBool>,
     /// Repetitions of one piece of direct work wait for the first.
     turns: keyed::Turns,
+    /// Prompts that a tool took, for the task that follows their turns.
+    awaited: mpsc::UnboundedSender<receipts::Awaited>,
 }
 
 impl Queue {
-    /// The queue over this store, with its two tasks. Nothing is typed until they run.
+    /// The queue over this store, with its three tasks. Nothing is typed until they run.
     pub fn new(
         store: Store,
         place: Place,
         agent: watch::Receiver<AgentNow>,
         activity: Activity,
-    ) -> (Self, Worker, Interrupts) {
-        let (jobs, inbox) = mpsc::channel(64);
+    ) -> (Self, Worker, Interrupts, TurnReceipts) {
+        let ((jobs, inbox), (awaited, to_follow)) = (mpsc::channel(64), mpsc::unbounded_channel());
         let inner = Inner {
             store,
             place,
@@ -150,9 +155,11 @@ impl Queue {
             jobs,
             alone: Arc::default(),
             turns: keyed::Turns::default(),
+            awaited,
         };
         let queue = Self { inner: Arc::new(inner) };
-        (queue.clone(), Worker::new(queue.clone(), inbox), Interrupts::new(queue))
+        let turns = TurnReceipts::new(queue.clone(), to_follow);
+        (queue.clone(), Worker::new(queue.clone(), inbox), Interrupts::new(queue), turns)
     }
 
     /// Changes whenever the status document should say something else.

@@ -75,7 +75,10 @@ impl Worker {
         match (process, now) {
             (Some(process), Some(now)) if now.last_typed(row.id.as_str()) => {
                 let (pid, started) = (process.process.pid, row.receipt == Receipt::TurnStarted);
-                self.follow_next(Turn { id: row.id, start: None, pid, started }).await;
+                let payload: serde_json::Value = serde_json::from_str(&row.payload_json).unwrap_or_default();
+                if let Ok(prompt) = Prompt::clean(payload["prompt"].as_str().unwrap_or_default()) {
+                    self.follow_next(Turn { id: row.id, start: None, pid, started }, &prompt).await;
+                }
             }
             (Some(_), Some(_)) => self.queue.remember(&row.id, vec![Turn::overtaken()]).await,
             _ => self.queue.remember(&row.id, vec![Turn::lost()]).await,
@@ -192,7 +195,7 @@ impl Worker {
         let text = Text { id: row.id.clone(), kind: row.kind, prompt, pid };
         match self.queue.deliver_in(slot, hand, &text, stage, Timings::default()).await? {
             // Where the reply began was known to the last gateway alone.
-            Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }).await,
+            Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }, &text.prompt).await,
             Done::Withdrawn | Done::Unproven(_) | Done::PutBack(..) => {}
             Done::Waits(reason, detail) => {
                 tracing::warn!(reason, detail, request_id = %row.id, "waiting before anything is decided");

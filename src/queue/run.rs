@@ -117,7 +117,7 @@ impl Queue {
             pid: text.pid,
             stage,
             view,
-            tracker: view.profile().map(|_| tracker),
+            tracker: Some(tracker),
             request: Some(&text.id),
         };
         let record = Record { queue: self, id: &text.id };

@@ -14,17 +14,19 @@ use super::{
     AgentNow, Queue,
     coalesce::{Action, Waiting, coalesce, run_around},
     direct::Job,
+    receipts::Awaited,
     recover::After,
     run::{Done, Text},
 };
 use crate::{
+    agents::Sign,
     api::AdmissionPolicy,
-    delivery::{Decision, JournalClosed, Prompt, Sight, Stage, Step, Timings, Turn, decide},
-    model::{Note, Receipt, RequestId, RequestKind},
+    delivery::{Decision, Form, JournalClosed, Prompt, Sight, Stage, Step, Timings, Turn, decide},
+    model::{Note, Outcome, Receipt, RequestId, RequestKind, Source},
     os::clock,
     store::{CoalescePlan, QueuedRow, Superseded},
     tmux::input::{Hand, HandError},
-    tracker::Quiet,
+    tracker::{Observation, Pending, Phase, Quiet, Reading, Seen},
 };
 
 /// Rows that are looked at together: control intents meet their neighbours among them.
@@ -38,6 +40,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks at a program that works and paints.
 const WORKING: Duration = Duration::from_millis(60);
+
+/// Between two questions after a tool that works, should nobody tell.
+const AT_WORK: Duration = Duration::from_secs(2);
 
 /// How long a delivery may go on after the gateway was asked to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -53,6 +58,8 @@ pub struct Worker {
     /// What each waiting request was last told it waits for.
     told: HashMap<RequestId, &'static str>,
     pause: Duration,
+    /// The last text that a tool took from here.
+    pub(super) submitted: Option<(RequestId, String)>,
     /// Requests may be on their way although nobody types.
     pub(super) unsettled: Option<After>,
 }
@@ -73,13 +80,25 @@ pub(super) enum Next {
 impl Worker {
     pub(super) fn new(queue: Queue, jobs: mpsc::Receiver<Job>) -> Self {
         let (quiet, began, told) = (Quiet::default(), Instant::now(), HashMap::new());
-        Self { queue, jobs, began, quiet, turn: None, told, pause: PAUSES.0, unsettled: Some(After::Start) }
+        Self {
+            queue,
+            jobs,
+            began,
+            quiet,
+            turn: None,
+            told,
+            pause: PAUSES.0,
+            submitted: None,
+            unsettled: Some(After::Start),
+        }
     }
 
     /// Works until it is asked to stop; what is on its way then may go on for a second.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut agent = self.queue.inner.agent.clone();
+        let mut state = self.queue.inner.place.tracker.state();
         loop {
+            state.mark_unchanged();
             let next = {
                 let round = self.settled_round();
                 let mut round = std::pin::pin!(round);
@@ -96,6 +115,7 @@ impl Worker {
             };
             let queue = self.queue.clone();
             let takes_arrivals = !matches!(next, Next::Blocked(_));
+            let heeds_state = self.queue.inner.place.view.profile().is_some() && next != Next::Idle;
             let pause = async {
                 match next {
                     Next::Again => {}
@@ -108,6 +128,7 @@ impl Worker {
                 () = queue.inner.work.notified() => self.pause = PAUSES.0,
                 () = queue.inner.arrivals.notified(), if takes_arrivals => self.pause = PAUSES.0,
                 _ = agent.changed() => self.pause = PAUSES.0,
+                Ok(()) = state.changed(), if heeds_state => self.pause = PAUSES.0,
                 Some(job) = self.jobs.recv() => self.direct(job).await,
                 () = asked(&mut stop) => return,
             }
@@ -162,6 +183,11 @@ impl Worker {
         if head.is_none() && self.turn.is_none() {
             return Ok(until_expiry);
         }
+        if let Some(head) = head
+            && let Some(next) = self.at_work(head).await
+        {
+            return Ok(next);
+        }
         let hand = self.queue.hand();
         let look = match hand.look().await {
             Ok(look) => look,
@@ -172,7 +198,8 @@ impl Worker {
             return Ok(Next::Later(PAUSES.1));
         }
         let quiet = self.quiet.observe(&look, self.age());
-        let sight = Sight::glance(look, &self.queue.inner.place.view);
+        let place = &self.queue.inner.place;
+        let sight = Sight::glance(look, &place.view).weighed(&place.view, &place.tracker.now_state());
         if quiet.is_zero() {
             // A prompt that came back is taken at once; a spinner is not followed step by step.
             self.pause = if sight.reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
@@ -187,6 +214,20 @@ impl Worker {
             None if self.turn.is_none() => Ok(until_expiry),
             None => Ok(self.later()),
         }
+    }
+
+    /// A tool that works or asks is not looked at: whoever knows of it tells when that changes.
+    async fn at_work(&mut self, head: &QueuedRow) -> Option<Next> {
+        let place = &self.queue.inner.place;
+        let (state, is_urgent) = (place.tracker.now_state(), head.kind == RequestKind::Interrupt);
+        if place.view.profile().is_none() || is_urgent || !matches!(state.phase, Phase::Active | Phase::Blocked) {
+            return None;
+        }
+        let nothing = Reading { against: None, pending: Pending::Unknown, screen: None };
+        let why = place.view.weigh(nothing, &state).against?;
+        self.quiet.reset();
+        self.defer(&head.id, why.reason, why.detail).await;
+        Some(Next::Blocked(AT_WORK))
     }
 
     async fn take_up(
@@ -226,7 +267,7 @@ impl Worker {
     pub(super) async fn deliver(&mut self, hand: &Hand, text: &Text, stage: Stage) -> Result<Next, JournalClosed> {
         match self.queue.deliver(hand, text, stage, Timings::default()).await? {
             Done::Submitted(turn) => {
-                self.follow_next(turn).await;
+                self.follow_next(turn, &text.prompt).await;
                 Ok(Next::Again)
             }
             Done::Waits(reason, detail) => {
@@ -242,7 +283,20 @@ impl Worker {
     }
 
     /// The turn to follow from now on. One that is still open ends here: its end cannot be told from the new one's.
-    pub(super) async fn follow_next(&mut self, turn: Turn) {
+    pub(super) async fn follow_next(&mut self, turn: Turn, prompt: &Prompt) {
+        let view = &self.queue.inner.place.view;
+        if view.profile().is_some() {
+            let form = Form::of(prompt, view.rules()).ok();
+            let command = form.and_then(|form| form.command().map(str::to_owned));
+            let text = prompt.text().to_owned();
+            self.submitted = Some((turn.id.clone(), text.clone()));
+            let started = turn.start.is_none().then_some(turn.started);
+            // Nobody follows any more when the gateway stops; the next one will.
+            drop(self.queue.inner.awaited.send(Awaited { id: turn.id, text, command, started }));
+            self.quiet.reset();
+            self.pause = PAUSES.0;
+            return;
+        }
         if let Some(open) = self.turn.take() {
             self.queue.remember(&open.id, vec![open.superseded(&turn)]).await;
         }
@@ -269,6 +323,7 @@ impl Worker {
             Step::Ended => {
                 let (id, notes) = (turn.id.clone(), turn.end(hand, &sight.look).await);
                 self.turn = None;
+                self.tell_end(&notes);
                 self.queue.remember(&id, notes).await;
             }
             Step::Lost(note) => {
@@ -277,6 +332,14 @@ impl Worker {
                 self.queue.remember(&id, vec![note]).await;
             }
         }
+    }
+
+    /// A line reader keeps no records of its own: what was seen of its turn is all there is.
+    fn tell_end(&self, notes: &[Note]) {
+        let seen = notes.last().and_then(|note| note.evidence.as_ref());
+        let reply = seen.and_then(|seen| seen["reply"].as_str()).map(str::to_owned);
+        let ended = Sign::TurnEnded { turn: None, outcome: Outcome::Success, reply, exact: false, error: None };
+        self.queue.inner.place.tracker.observe(&Observation { source: Source::Screen, seen: Seen::Sign(ended) });
     }
 
     /// The agent is away: its turn is over, and what waits has to know why.
@@ -396,7 +459,7 @@ impl Queue {
 }
 
 /// Waits until the gateway is asked to stop.
-async fn asked(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn asked(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 

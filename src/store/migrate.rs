@@ -196,6 +196,26 @@ mod tests {
         assert_eq!(entries, 3, "nothing is taken over twice");
     }
 
+    #[tokio::test]
+    async fn a_file_of_version_2_gets_its_table_of_turns_and_keeps_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        drop(open(&path, now(), Care::Shape, BUSY).unwrap());
+        let file = Scratch::open_raw(&path);
+        file.execute_batch("DROP TABLE agents_turns; UPDATE agents_meta SET value = '2' WHERE key = 'schema_version'")
+            .unwrap();
+        add(&file, "one", "submit_prompt", "accepted", 10);
+        drop(file);
+        let (store, thread) = Store::open(&path, now()).unwrap();
+        assert_eq!(store.turns(5, None).await.unwrap(), []);
+        assert_eq!(store.waiting(9).await.unwrap().len(), 1);
+        drop(store);
+        thread.join().unwrap();
+        let copy = Scratch::open_raw(&folder.path().join("queue.sqlite.v2-backup"));
+        assert_eq!((our_version(&copy).unwrap(), table_exists(&copy, "agents_turns").unwrap()), (Some(2), false));
+        assert_eq!(our_version(&Scratch::open_raw(&path)).unwrap(), Some(schema::OUR_VERSION));
+    }
+
     #[test]
     fn a_copy_that_is_there_stays_and_one_that_a_crash_left_half_is_made_again() {
         let folder = tempfile::tempdir().unwrap();

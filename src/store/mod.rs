@@ -1,7 +1,7 @@
 //! The session's SQLite file: `gateway/queue.sqlite`.
 //!
 //! Owns opening it (pragmas), its schema (the contract's tables, and ours beside them), the one thread that talks to
-//! it, and all SQL: requests, their journal, runs and epochs. Promises: what a call reports as done is on disk (`WAL`,
+//! it, and all SQL: requests, their journal, turns, runs and epochs. Promises: what a call reports as done is on disk (`WAL`,
 //! `synchronous=FULL`), whoever else shares its transaction; a row and the journal entries of its change are on disk
 //! together or not at all; after a sync that failed nothing is reported as done. A file that a newer program wrote is
 //! refused and left as it is; a damaged one is set aside whole. Callers: `lifecycle` (creating), `gateway` and the
@@ -23,6 +23,7 @@ mod scratch;
 mod settle;
 mod tally;
 mod thread;
+mod turns;
 mod writer;
 
 pub use aside::{Opened, open_or_set_aside};
@@ -35,3 +36,4 @@ pub use rows::{
 };
 pub use tally::Waiting;
 pub use thread::Store;
+pub use turns::TurnRow;

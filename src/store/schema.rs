@@ -93,7 +93,7 @@ pub(super) const REQUEST_COLUMNS: [&str; 10] = [
 
 /// Our tables, with their version in `agents_meta`. `user_version` stays 0: it is the contract's.
 ///
-/// Every statement leaves what is there as it is, so that the same text brings a file of version 1 up to date.
+/// Every statement leaves what is there as it is, so that the same text brings a file of an earlier version up to date.
 pub(super) const OURS: &str = "
 CREATE TABLE IF NOT EXISTS agents_meta (
     key TEXT PRIMARY KEY,
@@ -149,6 +149,17 @@ CREATE TABLE IF NOT EXISTS agents_journal (
     at_utc TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS agents_journal_request ON agents_journal (request_id);
+CREATE TABLE IF NOT EXISTS agents_turns (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    turn_id TEXT NOT NULL UNIQUE,
+    request_id TEXT,
+    started_at_utc TEXT NOT NULL,
+    ended_at_utc TEXT,
+    outcome TEXT,
+    record_json TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS agents_turns_request ON agents_turns (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS agents_turns_open ON agents_turns (turn_id) WHERE ended_at_utc IS NULL;
 ";
 
 /// Notes the version of [`OURS`], as `?1`.
@@ -156,4 +167,4 @@ pub(super) const SET_VERSION: &str =
     "INSERT INTO agents_meta (key, value) VALUES ('schema_version', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
 
 /// Version of our tables that this program reads and writes.
-pub(super) const OUR_VERSION: u32 = 2;
+pub(super) const OUR_VERSION: u32 = 3;

@@ -10,9 +10,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Observation, Reducer, Seen, State, Timings, TurnEdge, When};
+use super::{
+    Observation, Reducer, Seen, State, Timings, TurnEdge, When,
+    document::{self, Parser},
+    history::History,
+};
 use crate::{
     agents::Profile,
+    api::{Explanation, TrackedSession, TuiHistory, TuiState},
     model::{Moment, RequestId, Source},
     os::clock,
 };
@@ -48,16 +53,20 @@ struct Shared {
 #[derive(Debug)]
 struct Core {
     reducer: Reducer,
+    history: History,
 }
 
 impl Tracker {
     /// A tracker that knows nothing yet. `None`: the tool is a line reader.
     pub fn new(profile: Option<Profile>, timings: Timings) -> Self {
         let began = Instant::now();
-        let reducer = Reducer::new(profile, timings, When { since: Duration::ZERO, wall: clock::now() });
+        let now = When { since: Duration::ZERO, wall: clock::now() };
+        let reducer = Reducer::new(profile, timings, now);
         let state = Arc::new(reducer.state().clone());
+        let mut history = History::default();
+        history.record(now, &state);
         let shared = Shared {
-            core: Mutex::new(Core { reducer }),
+            core: Mutex::new(Core { reducer, history }),
             state: watch::Sender::new(state),
             edges: broadcast::Sender::new(MOST_EDGES),
             rescheduled: Notify::new(),
@@ -110,6 +119,28 @@ impl Tracker {
         When { since: self.shared.began.elapsed(), wall: clock::now() }
     }
 
+    /// The contract's state document.
+    pub fn document(&self, session: &TrackedSession) -> TuiState {
+        let core = self.core();
+        let recent = core.history.transitions().cloned().collect();
+        document::state(session, core.reducer.state(), &parser(&core.reducer), recent, self.now())
+    }
+
+    /// The contract's history document: the newest entries, oldest first; `None`: all that are kept.
+    pub fn past(&self, session: &TrackedSession, limit: Option<usize>) -> TuiHistory {
+        let core = self.core();
+        let names = core.reducer.state().process.as_ref().map(|process| process.names.clone()).unwrap_or_default();
+        let (past, parser) = (core.history.read(limit), parser(&core.reducer));
+        drop(core);
+        document::history(session, &past, &parser, &names)
+    }
+
+    /// Why the state is what it is.
+    pub fn explain(&self) -> Explanation {
+        let core = self.core();
+        core.reducer.explain(self.now())
+    }
+
     /// Another profile for the tool: its rules changed.
     pub fn use_profile(&self, profile: Option<Profile>) {
         self.core().reducer.use_profile(profile);
@@ -139,6 +170,7 @@ impl Tracker {
         let when = self.now();
         let edges = change(&mut core.reducer, when);
         let state = Arc::new(core.reducer.state().clone());
+        core.history.record(when, &state);
         self.shared.state.send_if_modified(|current| {
             let changed = **current != *state;
             *current = state;
@@ -152,5 +184,16 @@ impl Tracker {
 
     fn core(&self) -> MutexGuard<'_, Core> {
         self.shared.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parser(reducer: &Reducer) -> Parser {
+    match &reducer.profile {
+        Some(profile) => Parser {
+            family: profile.tool.clone(),
+            preset: Some(profile.name.clone()),
+            conservative: reducer.conservative().is_some(),
+        },
+        None => Parser { family: "line_reader".to_owned(), preset: None, conservative: false },
     }
 }

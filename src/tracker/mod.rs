@@ -9,9 +9,12 @@
 mod clock;
 mod composer;
 mod conclude;
+mod document;
 mod evidence;
+mod explain;
 mod eyes;
 mod generic;
+mod history;
 mod hooks;
 mod live;
 mod observation;

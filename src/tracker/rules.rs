@@ -258,6 +258,11 @@ impl Reducer {
             self.strong_work(clock).or_else(|| self.weak_work(clock))
         };
         let Some(work) = work else { return false };
+        // A tool that starts turns its spinner too, and nobody can have asked it anything yet.
+        let starts = self.evidence.frame.as_ref().is_none_or(|frame| frame.seen.reading.starting);
+        if self.profile.is_some() && self.turns.armed.is_none() && (starts || !self.evidence.prompted) {
+            return false;
+        }
         let armed = self.turns.armed.as_ref().filter(|armed| work.at.since > armed.at.since).map(|armed| armed.at);
         let wait = if armed.is_some() {
             Duration::ZERO

@@ -1,7 +1,10 @@
 //! One agent's screen, for somebody who wants to type: any line reader's prompt at the cursor, or the composer of a tool
 //! that has a profile. Pure.
 
-use super::generic::{self, Around, Pending, Reading, Why};
+use super::{
+    Phase, State,
+    generic::{self, Around, Pending, Reading, Why},
+};
 use crate::{
     agents::{ComposerReading, DeliveryRules, Profile, ScreenReading},
     tmux::input::Look,
@@ -50,6 +53,36 @@ impl View {
             (ComposerReading::Absent | ComposerReading::Unclear, _) => Pending::Unknown,
         };
         Reading { against, pending, screen: Some(Box::new(screen)) }
+    }
+
+    /// What a tool's look means together with what is known of the tool besides; a line reader's means what it says.
+    pub fn weigh(&self, mut reading: Reading, state: &State) -> Reading {
+        if self.profile.is_none() || reading.against.as_ref().is_some_and(|why| why.hard) {
+            return reading;
+        }
+        let told = || state.why.clone().unwrap_or_default();
+        let why = match state.phase {
+            Phase::Ready => None,
+            Phase::Blocked => {
+                let said =
+                    state.blocked_by.as_ref().map_or_else(told, |(source, said)| format!("{}: {said}", source.name()));
+                Some(("dialog", format!("the program waits for an answer ({said})"), true))
+            }
+            Phase::Active => {
+                let turn = state
+                    .turn
+                    .as_ref()
+                    .map_or_else(|| "a prompt was just submitted".to_owned(), |turn| turn.id.clone());
+                Some(("busy", format!("the program works ({turn})"), self.rules.enter_only_when_idle))
+            }
+            Phase::Unknown => Some(("unknown", format!("what the program does is not known: {}", told()), false)),
+        };
+        if let Some((reason, detail, hard)) = why
+            && (hard || reading.against.is_none() || reason == "busy")
+        {
+            reading.against = Some(Why { reason, detail, hard });
+        }
+        reading
     }
 
     /// What a tool's screen says against typing.

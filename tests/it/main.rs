@@ -23,6 +23,7 @@ mod attach;
 mod bodies;
 mod contract;
 mod ending;
+mod eyes;
 mod files;
 mod http;
 mod http_faults;

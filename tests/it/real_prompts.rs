@@ -33,6 +33,9 @@ fn every_shape_arrives(tool: Tool, count: usize) {
         assert_eq!(got, text);
     }
     assert_eq!(arrived.len(), texts.len());
+    for id in &ids {
+        eprintln!("{}", agent.turn_ended(id));
+    }
 }
 
 #[test]

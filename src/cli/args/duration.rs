@@ -20,9 +20,27 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Seconds above zero, with a fraction or without, up to a day.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_not_a_number| "seconds are a number: 0.5, 1, 20".to_owned())?;
+    if seconds.is_finite() && seconds > 0.0 && seconds <= 86_400.0 {
+        Ok(seconds)
+    } else {
+        Err("seconds are above 0 and at most 86400".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_above_zero() {
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for wrong in ["", "0", "-1", "inf", "NaN", "1s", "86401"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_numbers_with_a_unit() {

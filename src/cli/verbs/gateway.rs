@@ -7,6 +7,8 @@ mod record;
 mod requests;
 mod screen;
 mod send_keys;
+pub(super) mod tui;
+mod turns;
 mod watch;
 
 use std::{
@@ -18,7 +20,7 @@ use serde_json::json;
 
 use super::logs;
 use crate::{
-    api::StatusDocument,
+    api::{StatusDocument, TimingWishes},
     cli::{
         args::{Gateway, Listener, Selectors},
         render,
@@ -34,19 +36,26 @@ use crate::{
 
 pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Result<ExitCode, Failure> {
     match words {
-        Gateway::Attach { selectors, listener, background, restart } => {
-            attach(context, &selectors, &listener, background, restart, report)
+        Gateway::Attach { selectors, listener, timings, background, restart } => {
+            let (host, port) = setting::listener(&listener)?;
+            let (allow_remote, verbose) = (listener.allow_remote, report.is_verbose());
+            let timings = timings.wishes();
+            let options = AttachOptions { background, host, port, restart, allow_remote, verbose, timings };
+            attach(context, &selectors, &options, report)
         }
         Gateway::Status { selectors, require_live } => status(context, &selectors, require_live, report),
         Gateway::Detach(selectors) => detach(context, &selectors, report),
-        Gateway::Run { session_root, listener, ready } => {
+        Gateway::Run { session_root, listener, timings, ready } => {
             let root = SessionRoot::at(setting::absolute(&session_root)?);
-            serve(context, root, &listener, ready, report)
+            serve(context, root, &listener, timings.wishes(), ready, report)
         }
         Gateway::Prompt(words) => prompt::run(context, &words, report),
         Gateway::Interrupt(words) => interrupt::run(context, &words, report),
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
+        Gateway::Tui(words) => tui::run(context, &words, report),
+        Gateway::Explain(selectors) => tui::explain(context, &selectors, report),
+        Gateway::Turns(words) => turns::run(context, &words, report),
         Gateway::Reconcile(words) => reconcile::run(context, &words, report),
         Gateway::Screen(words) => screen::run(context, &words, report),
         Gateway::Record(words) => record::run(context, &words, report),
@@ -57,20 +66,18 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
 fn attach(
     context: &Context,
     selectors: &Selectors,
-    listener: &Listener,
-    background: bool,
-    restart: bool,
+    options: &AttachOptions,
     report: &Reporter,
 ) -> Result<ExitCode, Failure> {
-    let (host, port) = setting::listener(listener)?;
     let target = setting::resolve(context, selectors)?;
     setting::refuse_own_window(context, &target)?;
-    let (allow_remote, verbose) = (listener.allow_remote, report.is_verbose());
-    let options = AttachOptions { background, host, port, restart, allow_remote, verbose };
-    let attached = lifecycle::attach(&target, &options)?;
+    let attached = lifecycle::attach(&target, options)?;
     print_status(&attached.status, &target.root, report);
     if attached.reused {
         report.note("the gateway was running already");
+        if !options.timings.is_empty() {
+            report.note("it keeps its timings; `agents gateway attach --restart` with the same flags changes them");
+        }
     }
     attached.notes.iter().for_each(|note| report.note(note));
     Ok(ExitCode::SUCCESS)
@@ -121,6 +128,7 @@ fn serve(
     context: &Context,
     root: SessionRoot,
     listener: &Listener,
+    timings: TimingWishes,
     ready: Option<String>,
     report: &Reporter,
 ) -> Result<ExitCode, Failure> {
@@ -139,6 +147,7 @@ fn serve(
         allow_remote: listener.allow_remote,
         ready,
         verbose: report.is_verbose(),
+        timings,
     };
     // The log is shown where a person may look: in the window, not in a pipe or a file.
     let window: Option<Box<dyn io::Write + Send>> =

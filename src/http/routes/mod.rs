@@ -9,3 +9,5 @@ pub(super) mod recordings;
 pub(super) mod requests;
 pub(super) mod screen;
 pub(super) mod status;
+pub(super) mod tui;
+pub(super) mod turns;
