@@ -46,7 +46,7 @@ fn wrong_bodies_are_refused_with_their_place_and_change_nothing() {
     };
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let (blank, paste) = (prompt(" \n"), prompt("שלום\u{1b}[201~"));
-    let cases: [(&str, &[u8], &str, Value); 14] = [
+    let cases: [(&str, &[u8], &str, Value); 17] = [
         ("/v1/requests", b"", "missing", json!(["body"])),
         ("/v1/requests", b"{", "json_invalid", json!(["body", 1])),
         ("/v1/requests", b"{} {}", "json_invalid", json!(["body", 3])),
