@@ -158,3 +158,36 @@ fn claude_tells_its_gateway_what_becomes_of_each_turn() {
     newest(&http, "the end of the last turn", |turn| turn["outcome"] == "failed" && turn["prompt"] == "slow 20000");
     assert_eq!(http.get("/v1/turns").ok()["turns"].as_array().unwrap().len(), 4, "{}", http.get("/v1/turns").body);
 }
+
+/// The same of a tool that has no hooks here: its records, its title and its status sequences tell.
+fn tells_its_gateway(tool: Tool) {
+    let world = World::new();
+    let Some(real) = world.real("alpha", tool) else { return };
+    let http = Http::new(port_of(&world.attach(&real.agent)));
+    real.submit(&world, "say hello", "say hello");
+    let turn = newest(&http, "the end of the first turn", |turn| turn["outcome"] == "success");
+    assert_eq!((&turn["prompt"], &turn["reply"]["text"]), (&json!("say hello"), &json!("hello")), "{turn}");
+    real.shows(&world, tool.ready());
+    real.submit(&world, "slow 20000", "slow 20000");
+    newest(&http, "the second turn", |turn| turn["prompt"] == "slow 20000");
+    real.shows(&world, tool.streaming());
+    real.press(&world, "Escape");
+    newest(&http, "its interrupt", |turn| turn["outcome"] == "interrupted");
+    real.shows(&world, tool.ready());
+    real.submit(&world, "error 400", "error 400");
+    let turn = newest(&http, "the failure", |turn| turn["outcome"] == "failed");
+    assert!(turn["error"].as_str().unwrap().contains("stub model says 400"), "{turn}");
+    let state = http.get("/v1/control/tui/state").ok();
+    let version = state["tracked_session"]["observed_tool_version"].as_str().unwrap();
+    assert!(version.starts_with("0."), "{state}");
+}
+
+#[test]
+fn codex_tells_its_gateway_what_becomes_of_each_turn() {
+    tells_its_gateway(Tool::Codex);
+}
+
+#[test]
+fn gemini_tells_its_gateway_what_becomes_of_each_turn() {
+    tells_its_gateway(Tool::Gemini);
+}
