@@ -26,7 +26,7 @@ fn newest(http: &Http, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let turns = http.get("/v1/turns").ok();
         match turns["turns"].as_array().and_then(|turns| turns.first()) {
             Some(turn) if is_it(turn) => Ok(turn.clone()),
-            _ => Err(turns.to_string()),
+            _ => Err(format!("{turns}; {}", http.get("/v1/explain").body)),
         }
     })
 }
