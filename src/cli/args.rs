@@ -1,5 +1,6 @@
 //! What can be typed. clap types only; no decisions.
 
+mod approvals;
 mod duration;
 mod fixtures;
 mod live;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::prompts::{
@@ -263,6 +265,10 @@ pub(super) enum Gateway {
     Turns(Turns),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show the dialog in which the agent waits for an answer
+    Approvals(Approvals),
+    /// Answer a dialog of the agent
+    Approve(Approve),
     /// Show what the agent's terminal shows now
     Screen(ScreenWords),
     /// Record what the agent's terminal shows, into asciicast files
@@ -363,6 +369,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Approve(Approve { selectors, .. })
             | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
@@ -370,6 +377,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }
 }

@@ -51,6 +51,7 @@ impl Reducer {
         }
         self.follow_work(clock);
         self.close_by_levels(clock)
+            || self.close_by_answer(clock)
             || self.close_by_screen(clock)
             || self.infer_start(clock)
             || self.release_armed(clock)
@@ -227,6 +228,34 @@ impl Reducer {
             None => (Source::Screen, "the screen has shown for a while that the tool waits for a prompt"),
         };
         self.close(clock.now, source, &[], outcome, error, why);
+        true
+    }
+
+    /// A tool that tells prompts and answers but no ends: after an answer its title says that it waits, and goes on saying
+    /// so.
+    fn close_by_answer(&mut self, clock: &mut Clock) -> bool {
+        let Some(open) = self.turns.open.as_ref().filter(|open| open.worked.contains(&Source::Title)) else {
+            return false;
+        };
+        let idle = self.evidence.level(Source::Title).filter(|level| level.doing == Doing::Idle);
+        let answered = open.record.reply.is_some();
+        let Some(idle) = idle.filter(|idle| answered && idle.since.since > open.began.since) else { return false };
+        let since = idle.since.since;
+        if self.strong_work(clock).is_some() || self.blocked(clock).is_some() {
+            return false;
+        }
+        if !clock.passed(since + self.timings.completion) {
+            return false;
+        }
+        let outcome = if self.interrupted_since_start() { Outcome::Interrupted } else { Outcome::Success };
+        self.close(
+            clock.now,
+            Source::Title,
+            &[],
+            outcome,
+            None,
+            "says after an answer that the tool waits for a prompt",
+        );
         true
     }
 

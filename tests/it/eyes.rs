@@ -89,6 +89,16 @@ impl Seen {
         procfs::process::Process::new(pid.parse().unwrap()).unwrap().io().unwrap().wchar
     }
 
+    /// Waits until the state was made from a screen with this text.
+    #[track_caller]
+    fn state_shows(&self, text: &str) {
+        eventually(&format!("{text} in the state"), || {
+            let state = self.http.get("/v1/control/tui/state").ok();
+            let excerpt = word(&state["probe_snapshot"]["captured_text_excerpt"]);
+            if excerpt.contains(text) { Ok(()) } else { Err(state.to_string()) }
+        });
+    }
+
     #[track_caller]
     fn log_says(&self, words: &str) {
         eventually(&format!("`{words}` in the log"), || match self.agent.log() {
@@ -122,6 +132,27 @@ fn a_flood_delays_nobody_and_its_end_is_seen() {
     });
     std::fs::write(seen.world.work().join("stop"), "").unwrap();
     seen.recorded("o", "the-end");
+    seen.state_shows("the-end");
+}
+
+#[test]
+fn what_the_pane_shows_is_in_the_state_and_copy_mode_hides_nothing() {
+    let seen = Seen::shell("stty -echo; exec cat");
+    let type_in = |text: &str| seen.world.tmux(&["send-keys", "-t", &seen.agent.pane, text, "Enter"]);
+    type_in("one");
+    seen.state_shows("one");
+    seen.world.tmux(&["copy-mode", "-t", &seen.agent.pane]);
+    let in_mode = |wanted: bool| {
+        eventually("copy mode in the screen's data", || {
+            let data = seen.http.get("/v1/screen?format=json").ok();
+            if data["in_mode"] == wanted && data["rows"][0] == "one" { Ok(()) } else { Err(data.to_string()) }
+        });
+    };
+    in_mode(true);
+    seen.world.tmux(&["send-keys", "-t", &seen.agent.pane, "-X", "cancel"]);
+    in_mode(false);
+    type_in("two");
+    seen.state_shows("two");
 }
 
 #[test]
@@ -164,6 +195,7 @@ fn without_a_control_client_the_pane_is_asked_and_that_is_said() {
         seen.world.tmux(&["send-keys", "-t", &seen.agent.pane, "again", "Enter"]);
         if seen.events().iter().any(|(_, data)| data.contains("again")) { Ok(()) } else { Err(seen.agent.log()) }
     });
+    seen.state_shows("again");
     assert_eq!(seen.world.gateway_pids(), [gateway]);
 }
 
@@ -258,11 +290,11 @@ fn the_screen_is_shown_as_text_page_and_data() {
     let text = seen.http.get("/v1/screen");
     assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(text.body, "<green> & more\n");
-    let page = seen.http.get("/v1/screen?format=html");
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.header("content-security-policy").unwrap().contains("style-src 'unsafe-inline'"));
+    let html = seen.http.get("/v1/screen?format=html");
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(html.header("content-security-policy").unwrap().contains("style-src 'unsafe-inline'"));
     for part in ["<title>&lt;my&gt; title</title>", "font-weight:bold;\">&lt;green&gt;</span> &amp; more"] {
-        assert!(page.body.contains(part), "{}", page.body);
+        assert!(html.body.contains(part), "{}", html.body);
     }
     let data = seen.http.get("/v1/screen?format=json").ok();
     assert_eq!(

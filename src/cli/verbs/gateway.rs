@@ -1,5 +1,6 @@
 //! `agents gateway attach|status|detach|run`, and the way to the files of the others.
 
+mod approvals;
 mod interrupt;
 mod prompt;
 mod reconcile;
@@ -57,6 +58,8 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Explain(selectors) => tui::explain(context, &selectors, report),
         Gateway::Turns(words) => turns::run(context, &words, report),
         Gateway::Reconcile(words) => reconcile::run(context, &words, report),
+        Gateway::Approvals(words) => approvals::list(context, &words, report),
+        Gateway::Approve(words) => approvals::answer(context, &words, report),
         Gateway::Screen(words) => screen::run(context, &words, report),
         Gateway::Record(words) => record::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
