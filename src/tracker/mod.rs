@@ -29,6 +29,7 @@ mod reduce;
 mod rules;
 mod sight;
 mod state;
+mod told;
 mod turns;
 mod view;
 

@@ -7,10 +7,10 @@ use super::{
     clock::Clock,
     evidence::{Doing, Frame, Said},
     reduce::{Reducer, marks},
-    turns::{Marks, Open},
+    turns::{Marks, Open, is_strong},
 };
 use crate::{
-    agents::ComposerReading,
+    agents::{ComposerReading, signs},
     model::{Outcome, Source},
 };
 
@@ -28,6 +28,11 @@ const MARK_WAIT: Duration = Duration::from_millis(300);
 
 /// Shortening a context takes no longer than this.
 const LONGEST_COMPACTION: Duration = Duration::from_secs(600);
+
+/// There are records or hooks of this tool that tell its turns, sooner or later.
+fn tells_turns(tool: &str) -> bool {
+    signs::Tool::named(tool).is_some()
+}
 
 /// Something that says that the tool works.
 #[derive(Debug, Clone)]
@@ -202,10 +207,7 @@ impl Reducer {
                 return true;
             }
         }
-        let Some(frame) = self.evidence.frame.as_ref().filter(|frame| composed && frame.at.since > open.began.since)
-        else {
-            return false;
-        };
+        let Some(frame) = self.evidence.frame.as_ref().filter(|_| composed) else { return false };
         if self.weak_work(clock).is_some() || self.blocked(clock).is_some() {
             return false;
         }
@@ -264,9 +266,8 @@ impl Reducer {
         if works || self.blocked(clock).is_some() || !self.evidence.composed() {
             return false;
         }
-        let Some(frame) = self.evidence.frame.as_ref().filter(|frame| frame.at.since >= open.began.since) else {
-            return false;
-        };
+        // It may be older than the turn: only a screen that changed is seen again.
+        let Some(frame) = &self.evidence.frame else { return false };
         let marks = self.fresh_marks();
         let wait = if marks.interrupted || marks.failed { MARK_WAIT } else { self.timings.completion };
         let title = self.evidence.level(Source::Title).map_or(Duration::ZERO, |level| level.since.since);
@@ -300,7 +301,10 @@ impl Reducer {
             Duration::ZERO
         } else if !self.turns.waiting.is_empty() {
             PERHAPS_TOLD_WAIT
-        } else if self.evidence.edges_told {
+        } else if !is_strong(work.source) && self.is_told_better() {
+            // Tools show a spinner for other things too: when they start, when they connect.
+            return false;
+        } else if self.evidence.edges_told || self.profile.as_ref().is_some_and(|profile| tells_turns(&profile.tool)) {
             UNTOLD_WAIT
         } else if self.edges_expected() {
             PERHAPS_TOLD_WAIT
@@ -317,6 +321,13 @@ impl Reducer {
         }
         self.begun(None);
         true
+    }
+
+    /// A source that is better than title and screen says now that nothing is done.
+    fn is_told_better(&self) -> bool {
+        [Source::Record, Source::ProgramStatus]
+            .into_iter()
+            .any(|source| self.evidence.level(source).is_some_and(|level| level.doing == Doing::Idle))
     }
 
     /// Hooks or records are there, or were heard: they tell when turns begin and end.

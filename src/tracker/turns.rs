@@ -5,7 +5,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{TurnEdge, When, evidence::Said, prompt_text::plain};
+pub(super) use super::told::{End, Marks, Told, cut, is_strong};
+use super::{
+    TurnEdge, When,
+    evidence::Said,
+    prompt_text::plain,
+    told::{Prompt, Take, better},
+};
 use crate::model::{Outcome, Reply, RequestId, Source, Spoken, TurnRecord};
 
 /// Ended turns that a late word may still be about.
@@ -19,32 +25,6 @@ const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// Prompts that were heard; `Tracker::taken` looks among them.
 const MOST_TAKEN: usize = 256;
-
-/// Longest reply and longest prompt that are kept, in bytes.
-const LONGEST_TEXT: usize = 256 * 1024;
-
-/// A prompt that somebody submits, or said that they do.
-#[derive(Debug, Clone)]
-pub(super) struct Prompt {
-    pub(super) request: Option<RequestId>,
-    pub(super) text: String,
-    pub(super) plain: String,
-    pub(super) at: When,
-    /// Somebody noted it before it was submitted.
-    pub(super) noted: bool,
-    /// The screen at that moment.
-    pub(super) hash: Option<String>,
-    /// Who told that the tool took it.
-    pub(super) told: Vec<Source>,
-}
-
-/// A prompt that the tool said it took.
-#[derive(Debug, Clone)]
-pub(super) struct Take {
-    pub(super) source: Source,
-    pub(super) plain: String,
-    pub(super) at: When,
-}
 
 /// A turn that runs.
 #[derive(Debug, Clone)]
@@ -64,14 +44,6 @@ pub(super) struct Open {
     pub(super) old_marks: Marks,
 }
 
-/// Signs of an end that a screen shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Marks {
-    pub(super) interrupted: bool,
-    pub(super) failed: bool,
-    pub(super) finished: bool,
-}
-
 impl Open {
     /// A source that is told by the tool itself says that this turn runs.
     pub(super) fn is_strong(&self) -> bool {
@@ -81,11 +53,6 @@ impl Open {
     pub(super) fn is_prompt(&self, text: &str) -> bool {
         self.plain.as_deref() == Some(&plain(text))
     }
-}
-
-/// Told by the tool itself, in a form made for programs.
-pub(super) fn is_strong(source: Source) -> bool {
-    matches!(source, Source::Record | Source::Hook | Source::ProgramStatus)
 }
 
 #[derive(Debug, Clone)]
@@ -100,23 +67,6 @@ struct Closed {
     told: Vec<Source>,
     ended_by: Vec<Source>,
     ids: Vec<(Source, String)>,
-}
-
-/// What a source says about the end of a turn.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) outcome: Outcome,
-    pub(super) reply: Option<Reply>,
-    pub(super) error: Option<String>,
-}
-
-/// A prompt as a source told it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'a> {
-    pub(super) source: Source,
-    pub(super) text: Option<&'a str>,
-    pub(super) turn: Option<&'a str>,
-    pub(super) queued: bool,
 }
 
 /// All of it.
@@ -504,26 +454,4 @@ impl Turns {
         self.waiting.clear();
         self.armed = None;
     }
-}
-
-/// Which of two words about the same answer is kept: the tool's own record of it before everything else.
-fn better(old: Option<Reply>, new: Option<&Reply>) -> Option<Reply> {
-    match (old, new) {
-        (None, new) => new.cloned(),
-        (Some(old), Some(new))
-            if new.exact && (!old.exact || (new.source == Source::Record && old.text != new.text)) =>
-        {
-            Some(new.clone())
-        }
-        (old, _) => old,
-    }
-}
-
-/// A text as it is kept, and whether something was cut off.
-pub(super) fn cut(text: &str) -> (String, bool) {
-    let mut end = text.len().min(LONGEST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (text[..end].to_owned(), end < text.len())
 }

@@ -106,3 +106,23 @@ fn an_end_that_does_not_say_how_is_decided_by_the_screen() {
     play.screen(idle()).wait(50).sign(Source::Record, end(Outcome::Interrupted, None)).wait(2000);
     assert_eq!(play.reducer.state().last_turn.result(), "interrupted");
 }
+
+#[test]
+fn a_spinner_at_the_start_is_no_turn_and_leaves_no_trace() {
+    let mut play = Play::of(Some("codex"));
+    play.process(true).screen(idle()).sign(Source::ProgramStatus, Sign::Idle).wait(200);
+    assert_eq!(play.phase(), Phase::Ready);
+    play.sign(Source::Title, Sign::Working).wait(3000);
+    assert_eq!(play.phase(), Phase::Active, "nothing is typed into it meanwhile");
+    play.sign(Source::Title, Sign::Idle).wait(10);
+    assert_eq!(play.phase(), Phase::Ready);
+    assert_eq!(play.started(), 0);
+}
+
+#[test]
+fn a_turn_that_only_the_title_showed_ends_on_a_screen_that_did_not_change() {
+    let mut play = codex();
+    play.note("hi").wait(40).sign(Source::Title, Sign::Working).wait(3000).sign(Source::Title, Sign::Idle).wait(1100);
+    assert_eq!(play.phase(), Phase::Ready);
+    assert_eq!((play.started(), play.ended().len()), (1, 1));
+}
