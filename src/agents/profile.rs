@@ -15,6 +15,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("claude", include_str!("profiles/claude.toml")),
     ("codex", include_str!("profiles/codex.toml")),
     ("gemini", include_str!("profiles/gemini.toml")),
+    ("kimi", include_str!("profiles/kimi.toml")),
+    ("opencode", include_str!("profiles/opencode.toml")),
+    ("aider", include_str!("profiles/aider.toml")),
 ];
 
 /// How well a profile fits the version that runs.
@@ -133,9 +136,12 @@ impl Profile {
     /// The profile for a tool and the version that runs, where it is known; `None` for a tool that has none: it is
     /// read as any line reader.
     pub fn find(tool: &str, version: Option<&str>) -> Option<Self> {
-        let built_in = BUILT_IN.iter().filter(|(name, _)| *name == tool);
-        // What comes with the program is read by a test; a mistake in it would be found there.
-        Self::nearest(built_in.filter_map(|(_, text)| Self::from_toml(text).ok()), version)
+        Self::nearest(Self::built_in(tool), version)
+    }
+
+    /// The profiles for a tool that come with the program. A test reads all of them: a mistake would be found there.
+    pub(super) fn built_in(tool: &str) -> impl Iterator<Item = Self> {
+        BUILT_IN.iter().filter(move |(name, _)| *name == tool).filter_map(|(_, text)| Self::from_toml(text).ok())
     }
 
     /// Of profiles for one tool, the one that fits a version best.

@@ -5,6 +5,7 @@
 //! field at once. No I/O here: `session` reads and writes the documents.
 
 mod agent_event;
+mod approval;
 mod attach;
 mod desired;
 mod expiry;
@@ -25,6 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use agent_event::{AgentEventTaken, LARGEST_AGENT_EVENT};
+pub use approval::{Approval, ApprovalAnswered, ApprovalChoice, ApprovalOption, Approvals};
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};

@@ -1,7 +1,9 @@
 //! What can be typed. clap types only; no decisions.
 
+mod approvals;
 mod duration;
 mod fixtures;
+mod live;
 mod prompts;
 mod sight;
 
@@ -10,7 +12,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -92,8 +96,10 @@ pub(super) enum Command {
     },
     /// Show everything known about one session
     Show(Selectors),
-    /// Show what the agent's terminal is doing
+    /// Show what the agent is doing
     State(Selectors),
+    /// Show the agent's session in this terminal
+    AttachTerminal(AttachTerminal),
     /// Type a prompt into the agent; needs no gateway
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
@@ -249,8 +255,20 @@ pub(super) enum Gateway {
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
+    /// What the agent does, in the contract's words
+    #[command(subcommand)]
+    Tui(Tui),
+    /// Show why the state is what it is: every source, and what it is worth
+    Explain(Selectors),
+    /// The agent's turns: prompts, replies, and how they are known
+    #[command(subcommand)]
+    Turns(Turns),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
+    /// Show the dialog in which the agent waits for an answer
+    Approvals(Approvals),
+    /// Answer a dialog of the agent
+    Approve(Approve),
     /// Show what the agent's terminal shows now
     Screen(ScreenWords),
     /// Record what the agent's terminal shows, into asciicast files
@@ -346,15 +364,20 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             Gateway::Attach { selectors, .. }
             | Gateway::Status { selectors, .. }
             | Gateway::Detach(selectors)
+            | Gateway::Explain(selectors)
             | Gateway::Prompt(GatewayPrompt { selectors, .. })
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
             | Gateway::Reconcile(Reconcile { selectors, .. })
+            | Gateway::Approve(Approve { selectors, .. })
             | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
+        Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }
 }

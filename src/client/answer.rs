@@ -104,6 +104,7 @@ impl Refusal {
             "nothing_to_reconcile" => "`agents gateway requests list` shows what there is".to_owned(),
             "not_waiting" => "`agents gateway requests list` shows what still waits".to_owned(),
             "dispatch_failed" => "look at the terminal; nothing is typed again by itself".to_owned(),
+            "dialog_changed" | "ambiguous_answer" => "`agents gateway approvals` shows what is open now".to_owned(),
             "queue_full" => again("`agents gateway requests list --state accepted` shows what waits"),
             "key_reused" => "another prompt needs another --idempotency-key".to_owned(),
             "disk_full" => "make room on the disk of the session's files, then try again".to_owned(),
@@ -186,6 +187,9 @@ fn refused(refusal: &Refusal) -> Failure {
             "the gateway does not know this command: it is another program's, or an older one",
             "`agents gateway attach --restart` starts a gateway of this version",
         ),
+        404 if code == "no_dialog" => {
+            Failure::not_found(detail.clone(), "`agents gateway approvals` shows a dialog when one is open")
+        }
         404 => Failure::not_found(detail.clone(), "`agents gateway requests list` shows the requests"),
         409 | 422 | 429 | 501 | 503 | 507 => {
             Failure::refused(format!("the gateway refused ({code}): {detail}"), refusal.hint())

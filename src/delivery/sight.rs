@@ -3,10 +3,11 @@
 
 use super::{
     footing::Footing,
+    prompt::Prompt,
     proof::{self, Shown, Sought},
 };
 use crate::{
-    agents::{ComposerReading, ScreenReading},
+    agents::{ComposerReading, Dialog, ScreenReading},
     os::terminal,
     tmux::input::Look,
     tracker::{Around, Reading, State, View},
@@ -48,6 +49,18 @@ impl Sight {
         Self { reading: view.weigh(self.reading, state), ..self }
     }
 
+    /// The same with what is known of the tool besides, where that holds for every policy.
+    #[must_use]
+    pub fn blocked_by(self, view: &View, state: &State) -> Self {
+        let weighed = view.weigh(self.reading.clone(), state);
+        if weighed.against.as_ref().is_some_and(|why| why.hard) { Self { reading: weighed, ..self } } else { self }
+    }
+
+    /// The dialog of a tool that is open.
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.screen()?.dialog.as_ref()
+    }
+
     fn screen(&self) -> Option<&ScreenReading> {
         self.reading.screen.as_deref()
     }
@@ -77,6 +90,11 @@ impl Sight {
             None => proof::alone(sought, &text),
             Some(_) => proof::shown_whole(sought, &text, footing.folded()).is_some(),
         }
+    }
+
+    /// Is a tool's composer there, and empty?
+    pub fn is_empty(&self) -> bool {
+        self.screen().is_some_and(|screen| screen.composer == ComposerReading::Empty)
     }
 
     /// Is a menu of the composer open, of which Enter would take a choice?
@@ -122,5 +140,13 @@ impl Sight {
             ComposerReading::Absent => Some(("composer_gone", false)),
             ComposerReading::Unclear => None,
         }
+    }
+}
+
+/// Does a tool's composer hold this text, sign for sign, and nothing else?
+pub fn holds_exactly(prompt: &Prompt, sight: &Sight) -> bool {
+    match sight.screen().map(|screen| &screen.composer) {
+        Some(ComposerReading::Draft(text)) => proof::same_signs(text, prompt.text()),
+        _ => false,
     }
 }

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     api::{
-        AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlPrompt, ExecutionOverride, LARGEST_PROMPT,
-        LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RecordingAction, RequestCreate, RequestPayload,
-        SubmitPrompt,
+        AdmissionPolicy, ApprovalChoice, ChatMode, ChatSession, ControlInput, ControlPrompt, ExecutionOverride,
+        LARGEST_PROMPT, LARGEST_SEQUENCE, ModelOverride, Reasoning, ReconcileAction, RecordingAction, RequestCreate,
+        RequestPayload, SubmitPrompt,
     },
     model::RequestKind,
 };
@@ -141,6 +141,34 @@ fn read_agent_event<'v>(body: &Field<'v>, issues: &mut Issues) -> Option<&'v str
     let event = body.required("event", issues).and_then(|event| event.object(issues));
     body.only(&["tool", "event"], issues);
     event.and(tool)
+}
+
+/// `POST /v1/approvals/{id}`: `option` or `answer`, and not both.
+pub(super) fn approval(body: &Value) -> Result<ApprovalChoice, Problem> {
+    let mut issues = Issues::default();
+    let read = read_approval(&Field::body(body), &mut issues);
+    issues.settle(read)
+}
+
+fn read_approval(field: &Field<'_>, issues: &mut Issues) -> Option<ApprovalChoice> {
+    let body = field.object(issues)?;
+    body.only(&["option", "answer"], issues);
+    let words = [("accept", ApprovalChoice::Accept), ("reject", ApprovalChoice::Reject)];
+    match (body.not_null("option"), body.not_null("answer")) {
+        (Some(option), None) => {
+            let number = option.count(issues)?;
+            let number = u32::try_from(number).ok().filter(|number| *number > 0);
+            if number.is_none() {
+                option.breaks("option is the number of an answer, from 1", issues);
+            }
+            number.map(ApprovalChoice::Option)
+        }
+        (None, Some(answer)) => answer.word(&words, issues),
+        _ => {
+            field.breaks("give either `option` or `answer`", issues);
+            None
+        }
+    }
 }
 
 /// `POST /v1/recordings`.

@@ -43,6 +43,9 @@ fn routes(app: App) -> Router {
         .route("/v1/explain", get(routes::tui::explain))
         .route("/v1/turns", get(routes::turns::list))
         .route("/v1/turns/{id}", get(routes::turns::show))
+        // what it asks
+        .route("/v1/approvals", get(routes::approvals::list))
+        .route("/v1/approvals/{id}", post(routes::approvals::answer))
         .route("/v1/reconcile", post(routes::reconcile::decide))
         .route("/v1/events", get(routes::events::follow).layer(Extension(routes::events::Seats::default())))
         .fallback(not_found)

@@ -17,14 +17,15 @@ use tokio::{
 };
 
 use super::{
-    AgentNow, Key, Queue, Refusal,
+    AgentNow, Key, Queue, Refusal, admission,
+    approvals::DirectAnswer,
     door::key_reused,
     recover::After,
     run::{Done, Text},
     worker::Worker,
 };
 use crate::{
-    api::{AdmissionPolicy, ControlInputSent, ControlPromptSent, KeyPress},
+    api::{AdmissionPolicy, ApprovalAnswered, ControlInputSent, ControlPromptSent, KeyPress},
     delivery::{Decision, Prompt, Sight, Stage, Timings, decide},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
@@ -35,6 +36,9 @@ use crate::{
 
 /// How long a pane that moves may take to come to rest before it counts as not ready.
 const REST: Duration = Duration::from_millis(300);
+
+/// How long a tool that is ready may take to count as stable.
+const STABLE: Duration = Duration::from_millis(1_500);
 
 /// How long the agent may take to be ready in a new conversation (contract section 4.3).
 const NEW_CHAT: Duration = Duration::from_secs(15);
@@ -47,6 +51,7 @@ const HELD: Duration = Duration::from_secs(10);
 pub(super) enum Job {
     Prompt(DirectPrompt, oneshot::Sender<Result<ControlPromptSent, Refusal>>),
     Keys(DirectKeys, oneshot::Sender<Result<ControlInputSent, Refusal>>),
+    Answer(DirectAnswer, oneshot::Sender<Result<ApprovalAnswered, Refusal>>),
 }
 
 #[derive(Debug)]
@@ -147,7 +152,10 @@ impl Queue {
             .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job) -> Result<T, Refusal> {
+    pub(super) async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Job,
+    ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         let stopping = || Refusal::new(503, "unavailable", "the gateway is stopping").again_in(1);
         self.inner.jobs.send(job(answer)).await.map_err(|_closed| stopping())?;
@@ -259,6 +267,12 @@ impl Worker {
             // Nobody waits any more, and nothing was typed yet.
             Job::Prompt(_, answer) if answer.is_closed() => {}
             Job::Keys(_, answer) if answer.is_closed() => {}
+            Job::Answer(_, answer) if answer.is_closed() => {}
+            Job::Answer(direct, answer) => {
+                let done = if direct.epoch == epoch { self.answer(&direct).await } else { Err(other()) };
+                self.notice(done.as_ref().err());
+                drop(answer.send(done));
+            }
             // A caller that leaves from here on is answered into nothing; what was typed is on record.
             Job::Prompt(prompt, answer) => {
                 let done = if prompt.epoch == epoch { self.direct_prompt(&prompt).await } else { Err(other()) };
@@ -292,7 +306,7 @@ impl Worker {
                 return Err(refusal);
             }
         };
-        let tracked = tracked_as(Some(&sight.reading), true);
+        let tracked = self.tracked_at(Some(&sight), true);
         let payload = json!({ "prompt": direct.prompt.text(), "admission_policy": direct.policy,
             "chat_session": direct.new_chat.then(|| json!({ "mode": "new" })) });
         let registered =
@@ -314,8 +328,16 @@ impl Worker {
 
     async fn tracked(&self, hand: &Hand) -> Value {
         match hand.look().await {
-            Ok(look) => tracked_as(Some(&Sight::survey(look, &self.queue.inner.place.view).reading), false),
-            Err(_) => tracked_as(None, false),
+            Ok(look) => self.tracked_at(Some(&Sight::survey(look, &self.queue.inner.place.view)), false),
+            Err(_) => self.tracked_at(None, false),
+        }
+    }
+
+    fn tracked_at(&self, sight: Option<&Sight>, stable: bool) -> Value {
+        let place = &self.queue.inner.place;
+        match place.view.profile() {
+            Some(_) => admission::tracked(&place.tracker.now_state()),
+            None => tracked_as(sight.map(|sight| &sight.reading), stable),
         }
     }
 
@@ -360,8 +382,24 @@ impl Worker {
         loop {
             let look = hand.look().await.map_err(|error| failed(&error))?;
             let quiet = self.quiet.observe(&look, self.age());
-            let view = &self.queue.inner.place.view;
+            let (view, tracker) = (&self.queue.inner.place.view, &self.queue.inner.place.tracker);
+            let state = tracker.now_state();
             let sight = Sight::survey(look, view);
+            if view.profile().is_some()
+                && let Some(refusal) = admission::speaks_against(policy, &state)
+            {
+                // It is ready, and only was not for long: a refusal would be true for a moment.
+                if admission::is_settling(&state) && sight.reading.is_ready() && begun.elapsed() < limit.max(STABLE) {
+                    sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+                return Err(refusal);
+            }
+            let sight = if policy == AdmissionPolicy::ReadyOnly {
+                sight.weighed(view, &state)
+            } else {
+                sight.blocked_by(view, &state)
+            };
             let now = clock::now().epoch_millis() / 1000;
             match decide(prompt, view, &sight, policy, quiet, now) {
                 Decision::Go => return Ok(sight),

@@ -6,9 +6,12 @@
 //! two senders never interleave; order is the order of acceptance; what was typed is never typed again; a caller that
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
+mod admission;
+mod approvals;
 pub mod coalesce;
 mod direct;
 mod door;
+mod given_back;
 mod interrupts;
 mod keyed;
 mod keys;

@@ -24,6 +24,9 @@ const LATE_REPLY: Duration = Duration::from_secs(1);
 /// A turn that nobody told of within this time at a ready composer was none, or was too short to be seen.
 const UNSEEN: Duration = Duration::from_secs(1);
 
+/// Why a command has no reply.
+const COMMAND: &str = "it is a command of the tool";
+
 /// Edges of turns whose requests are not submitted yet.
 const MOST_EARLY: usize = 64;
 
@@ -202,6 +205,7 @@ impl Followed {
         }
         let reply = record.reply.as_ref();
         let missing = reply.is_none().then(|| match record.outcome {
+            _ if self.awaited.command.is_some() => COMMAND,
             Some(Outcome::Success) => "neither the tool's records nor its hooks told it",
             _ => "the turn did not come to its end",
         });
@@ -216,7 +220,7 @@ impl Followed {
 
     fn unseen(&self) -> Vec<Note> {
         let missing = match (&self.awaited.command, self.awaited.started) {
-            (Some(_), _) => "it is a command of the tool",
+            (Some(_), _) => COMMAND,
             (None, Some(_)) => "the gateway was restarted during the turn",
             (None, None) => "nobody saw its turn",
         };

@@ -251,6 +251,12 @@ impl Worker {
                 self.queue.refuse(&head.id, reason, &detail).await?;
                 Ok(Next::Again)
             }
+            Decision::Wait("draft", detail) if self.is_given_back(&sight) => {
+                if !self.clear(hand, &sight).await {
+                    self.defer(&head.id, "draft", detail).await;
+                }
+                Ok(self.later())
+            }
             Decision::Wait(reason, detail) => {
                 self.defer(&head.id, reason, detail).await;
                 Ok(self.blocked())

@@ -91,7 +91,7 @@ fn a_killed_tool_is_gone(tool: Tool) {
 
 #[test]
 fn claude_tells_its_turns() {
-    turns_are_told(Tool::Claude, "❯ hang");
+    turns_are_told(Tool::Claude, "❯\u{a0}hang");
 }
 
 #[test]
@@ -112,4 +112,29 @@ fn codex_is_gone_when_it_is_killed() {
 #[test]
 fn gemini_is_gone_when_it_is_killed() {
     a_killed_tool_is_gone(Tool::Gemini);
+}
+
+/// In a shell a tool comes and goes; the shell itself is none.
+#[test]
+fn a_tool_in_a_shell_is_seen_to_start_and_to_be_killed() {
+    let world = World::new();
+    let program = world.path().join("claude");
+    std::fs::copy(World::scripted_agent(), &program).unwrap();
+    let agent = world.launch("alpha");
+    let pid = world.tmux(&["display-message", "-p", "-t", &agent.pane, "#{pane_pid}"]);
+    let follower = Follower::new("claude", pid.trim().parse().unwrap());
+    let state = |wanted: &'static str| {
+        eventually(&format!("the state {wanted}"), || match follower.state() {
+            state if state.process.is_some() && state.diagnostics.process_state == wanted => Ok(state),
+            state => Err(format!("{state:#?}")),
+        })
+    };
+    state("tui_down");
+    for _ in 0..2 {
+        world.tmux(&["send-keys", "-t", &agent.pane, &format!("{} tui", program.display()), "Enter"]);
+        let process = state("tui_up").process.clone().unwrap();
+        assert_eq!(process.names, ["claude"], "{process:?}");
+        signal(process.pid.unwrap(), rustix::process::Signal::KILL);
+        state("tui_down");
+    }
 }

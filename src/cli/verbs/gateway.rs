@@ -1,5 +1,6 @@
 //! `agents gateway attach|status|detach|run`, and the way to the files of the others.
 
+mod approvals;
 mod interrupt;
 mod prompt;
 mod reconcile;
@@ -7,6 +8,8 @@ mod record;
 mod requests;
 mod screen;
 mod send_keys;
+pub(super) mod tui;
+mod turns;
 mod watch;
 
 use std::{
@@ -51,7 +54,12 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Interrupt(words) => interrupt::run(context, &words, report),
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
+        Gateway::Tui(words) => tui::run(context, &words, report),
+        Gateway::Explain(selectors) => tui::explain(context, &selectors, report),
+        Gateway::Turns(words) => turns::run(context, &words, report),
         Gateway::Reconcile(words) => reconcile::run(context, &words, report),
+        Gateway::Approvals(words) => approvals::list(context, &words, report),
+        Gateway::Approve(words) => approvals::answer(context, &words, report),
         Gateway::Screen(words) => screen::run(context, &words, report),
         Gateway::Record(words) => record::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),

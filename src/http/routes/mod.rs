@@ -1,6 +1,7 @@
 //! One file per family of routes.
 
 pub(super) mod agent_events;
+pub(super) mod approvals;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;

@@ -113,6 +113,7 @@ fn seen(found: &Found) -> ProcessSeen {
             foreground: program.in_foreground(),
             pid: program.main().map(|member| member.identity.pid),
             names: program.names(),
+            version: program.version(),
             ..ProcessSeen::default()
         },
         Found::Gone => ProcessSeen { alive: Some(false), foreground: Some(false), ..ProcessSeen::default() },
@@ -226,7 +227,7 @@ async fn listens(tracker: &Tracker, tool: &str, program: &Program, kernel: &Kern
         }
         if records.version() != version {
             version = records.version();
-            kernel.says(|seen| ProcessSeen { version: version.clone(), ..seen });
+            kernel.says(|seen| ProcessSeen { version: version.clone().or(seen.version), ..seen });
         }
         if folders != watched {
             // A folder that came between is looked into before anything is waited for.

@@ -16,6 +16,7 @@ mod sse;
 mod stand_in;
 mod steered;
 mod tracer;
+mod watcher;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
@@ -33,6 +34,7 @@ pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
 pub use steered::Steered;
 pub use tracer::Tracer;
+pub use watcher::{Sight, Watcher, now_ms};
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};

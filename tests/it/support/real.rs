@@ -125,7 +125,9 @@ impl Tool {
         match self {
             Self::Claude => {
                 write(&home.join(".claude.json"), &claude_state(work).to_string());
-                let settings = json!({"permissions": {"defaultMode": "default"}});
+                // A hook of the user's own, which has to run beside every other.
+                let own = json!([{"hooks": [{"type": "command", "command": "touch \"$HOME/own-hook-ran\""}]}]);
+                let settings = json!({"permissions": {"defaultMode": "default"}, "hooks": {"Stop": own}});
                 write(&home.join(".claude/settings.json"), &settings.to_string());
                 vec![
                     ("ANTHROPIC_BASE_URL", url),

@@ -79,6 +79,23 @@ impl Steered {
         self.receipt(id, "turn_ended", None)["evidence"].clone()
     }
 
+    /// Waits until the request's turn is over, however it ended; returns the receipt.
+    #[track_caller]
+    pub fn turn_over(&self, id: &str) -> Value {
+        self.receipt(id, "turn_ended", None)
+    }
+
+    /// Waits until a dialog is open; returns it.
+    #[track_caller]
+    pub fn approval(&self) -> Value {
+        eventually_within(PATIENCE, "an open dialog", || {
+            match self.http.get("/v1/approvals").ok()["approvals"][0].clone() {
+                Value::Null => Err(self.world.screen(&self.real.agent.pane)),
+                open => Ok(open),
+            }
+        })
+    }
+
     /// What arrived at the model so far.
     pub fn arrived(&self) -> Vec<Turn> {
         self.real.model.turns().into_iter().filter(|turn| !turn.after_tool).collect()
