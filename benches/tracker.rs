@@ -122,7 +122,7 @@ fn latency(table: &mut Table, rounds: u64) {
     editing(&mut asking, "no");
     for _ in 0..rounds {
         for (key, wanted) in [("x", "yes"), ("BSpace", "no")] {
-            world.tmux(&["send-keys", "-t", "=bench:0", key]);
+            world.tmux(&["send-keys", "-t", "%0", key]);
             let begun = Instant::now();
             editing(&mut asking, wanted);
             samples.push(begun.elapsed());

@@ -277,6 +277,8 @@ impl Watcher {
     /// Has tmux send the output again.
     async fn resume(&mut self) {
         self.status = ProgramStatus::default();
+        // What was printed meanwhile is not known.
+        self.recorder().lost();
         if let Some(feed) = &self.feed
             && let Err(error) = feed.control.resume(feed.output.pane()).await
         {
@@ -302,7 +304,6 @@ impl Watcher {
                 let told = self.feed.as_ref().is_some_and(|feed| feed.output.has_more());
                 if what == Due::Check && redrawn && !told {
                     tracing::warn!("the pane changed and tmux did not tell; asking for its output again");
-                    self.recorder().lost();
                     self.resume().await;
                 }
             }

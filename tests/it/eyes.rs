@@ -262,6 +262,7 @@ fn a_recording_plays_back_to_the_same_screen() {
     assert_eq!((&stopped["recording"], stopped["recordings"].as_array().unwrap().len()), (&false.into(), 1));
     // One that goes on when the gateway ends is whole.
     seen.record("start");
+    eventually("a second file", || if seen.files().len() == 2 { Ok(()) } else { Err(format!("{:?}", seen.files())) });
     seen.recorded("o", "left");
     let run = seen.world.agents(&["gateway", "record", "list", "--json", "--agent-id", &seen.agent.id]).json();
     assert_eq!(run["recordings"].as_array().unwrap().len(), 2);
