@@ -19,11 +19,12 @@ lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
-# Measure the gateway and its queue
+# Measure the gateway, its queue and its tracker
 bench:
     cargo build --release --example scripted-agent
     cargo bench --bench gateway
     cargo bench --bench queue
+    cargo bench --bench tracker
 
 # Make the terminal picture and the man pages again
 docs:

@@ -1,5 +1,7 @@
 //! Dialogs: what is asked, which answers there are, and which key takes each. Pure.
 
+use regex::Regex;
+
 use super::{
     dialog::{Choice, Dialog, DialogKind},
     layout::Layout,
@@ -15,7 +17,8 @@ pub(super) fn find(rules: &DialogRules, layout: &Layout<'_>) -> Option<(String, 
     let rows: Vec<String> = layout.lines.iter().map(|line| without_walls(&line.text, &rules.walls)).collect();
     let end = rows.iter().rposition(|row| !row.trim().is_empty())? + 1;
     let rows = &rows[..end];
-    let block = block(rules, rows);
+    let beside = rules.kinds.iter().find_map(|kind| beside(kind.row.as_ref()?, layout, rows));
+    let block = beside.or_else(|| block(rules, rows));
     let known = rules.kinds.iter().find_map(|kind| Some((kind, known_by(kind, rows, block.as_ref())?)));
     let block = match (block, &known) {
         (Some(block), Some(_)) => block,
@@ -35,7 +38,7 @@ pub(super) fn find(rules: &DialogRules, layout: &Layout<'_>) -> Option<(String, 
         kind: kind.map_or(DialogKind::Other, |kind| kind.kind),
         title,
         text: text.join("\n").trim().to_owned(),
-        choices: keyed(rules, block, kind.and_then(|kind| kind.answer).unwrap_or(rules.answer)),
+        choices: keyed(rules, block, kind),
     };
     Some((kind.map_or("choices", |kind| kind.name.as_str()).to_owned(), dialog))
 }
@@ -164,8 +167,29 @@ fn title(kind: Option<&DialogRule>, rows: &[String], at: usize, until: usize, wi
     }
 }
 
-/// Gives each choice its key: the one that the screen names, or its digit.
-fn keyed(rules: &DialogRules, block: Block, answer: Answer) -> Vec<Choice> {
+/// Choices side by side in one row: the one that is pointed at has a background of its own.
+fn beside(pattern: &Regex, layout: &Layout<'_>, rows: &[String]) -> Option<Block> {
+    let at = (0..rows.len()).rev().find(|row| pattern.is_match(&rows[*row]))?;
+    let row = &rows[at];
+    let found = pattern.find(row)?;
+    let cells: Vec<_> = layout.lines[at].styled_from(0).collect();
+    let ground = |byte: usize| cells.get(row[..byte].chars().count()).map(|(_, style)| style.background);
+    let mut choices = Vec::new();
+    let mut from = found.start();
+    for label in row[found.range()].split("  ").map(str::trim).filter(|label| !label.is_empty()) {
+        let start = from + row[from..].find(label)?;
+        from = start + label.len();
+        let number = u32::try_from(choices.len() + 1).unwrap_or(u32::MAX);
+        // Beside the label stands a blank of the same button; in front of all of them the row's own ground.
+        let selected = ground(start) != ground(found.start().saturating_sub(2));
+        choices.push(Choice { number, label: label.to_owned(), selected, key: None });
+    }
+    Some(Block { first: at, last: at, is_numbered: false, choices })
+}
+
+/// Gives each choice its key: the one that the screen or the profile names, or its digit.
+fn keyed(rules: &DialogRules, block: Block, kind: Option<&DialogRule>) -> Vec<Choice> {
+    let answer = kind.and_then(|kind| kind.answer).unwrap_or(rules.answer);
     let has_digit = |choice: &Choice| block.is_numbered && choice.number < 10 && answer == Answer::Digit;
     let key = |mut choice: Choice| {
         let named = rules.key.as_ref().and_then(|key| {
@@ -180,6 +204,8 @@ fn keyed(rules: &DialogRules, block: Block, answer: Answer) -> Vec<Choice> {
                 "enter" => "Enter".to_owned(),
                 _ => named,
             });
+        } else if let Some(key) = kind.and_then(|kind| kind.keys.get(&choice.label)) {
+            choice.key = Some(key.clone());
         } else if has_digit(&choice) {
             choice.key = Some(choice.number.to_string());
         }

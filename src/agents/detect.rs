@@ -159,11 +159,68 @@ fn signature(rules: &Rules, layout: &Layout<'_>, reading: &ScreenReading) -> Str
     let end = layout.composer.as_ref().map_or(layout.lines.len(), |composer| composer.bottom);
     for line in layout.lines.iter().take(end) {
         let text = line.text.trim();
-        let is_skipped = rules.skip.as_ref().is_some_and(|skip| skip.is_match(&line.text));
+        let is_skipped = rules.skip.iter().any(|skip| skip.is_match(&line.text));
         if !text.is_empty() && !is_skipped {
             text.hash(&mut hasher);
         }
     }
     (&reading.working.is_empty(), reading.menu, reading.starting, reading.gone).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use crate::{
+        agents::{ComposerReading, Profile},
+        model::Screen,
+    };
+
+    fn screen(lines: &[&str]) -> Screen {
+        let rows = Screen::styled_rows(lines.iter().copied());
+        Screen { width: 60, height: rows.len(), rows, ..Screen::default() }
+    }
+
+    const RULE: &str = "────────────────────────────────────────────────────────────";
+
+    #[test]
+    fn an_unknown_version_with_unknown_chrome_is_not_called_empty() {
+        let known = screen(&[RULE, "❯ ", RULE, "  ? for shortcuts"]);
+        let unknown = screen(&[RULE, "❯ ", RULE, "  something new"]);
+        let exact = Profile::find("claude", Some("2.1.330")).unwrap();
+        let other = Profile::find("claude", Some("3.0")).unwrap();
+        assert_eq!(exact.read(&unknown).composer, ComposerReading::Empty);
+        assert_eq!(other.read(&unknown).composer, ComposerReading::Unclear);
+        assert_eq!(other.read(&known).composer, ComposerReading::Empty);
+    }
+
+    #[test]
+    fn a_signature_stays_while_only_spinners_and_tips_change() {
+        let profile = Profile::find("claude", Some("2.1.330")).unwrap();
+        let draw = |spinner: &str, tip: &str, reply: &str| {
+            profile.read(&screen(&[reply, "", spinner, tip, RULE, "❯ ", RULE, "  esc to interrupt"])).signature
+        };
+        let one = draw("✻ Honking… (2s)", "  ⎿  Tip: one", "● a");
+        assert_eq!(one, draw("✢ Baking… (3s)", "  ⎿  Tip: two", "● a"));
+        assert_ne!(one, draw("✻ Honking… (2s)", "  ⎿  Tip: one", "● a b"));
+    }
+
+    static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
+        let tools = ["claude", "codex", "gemini", "kimi", "opencode", "aider"];
+        tools.iter().filter_map(|tool| Profile::find(tool, None)).collect()
+    });
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+        #[test]
+        fn any_screen_can_be_read(lines in proptest::collection::vec("[ ❯›>●│┃╭╰▄▀─╹0-9a-z.?()\u{1b}\\[m;]{0,70}", 0..30), x in 0_usize..90, y in 0_usize..40) {
+            let mut screen = screen(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+            (screen.cursor_x, screen.cursor_y) = (x, y);
+            for profile in ALL.iter() {
+                proptest::prop_assert_eq!(profile.read(&screen), profile.read(&screen));
+            }
+        }
+    }
 }

@@ -14,7 +14,12 @@ pub(super) fn read(rules: &ComposerRules, layout: &Layout<'_>) -> ComposerReadin
     let (mut plain, mut ghost, mut under_cursor) = (0_usize, 0_usize, 0_usize);
     for row in composer.first..=composer.last {
         let mut text = String::new();
+        let mut ground = None;
         for (c, style) in layout.lines[row].styled_from(start(rules, layout, composer, row)) {
+            // Beside a block stands what is not its own.
+            if rules.block && *ground.get_or_insert(style.background) != style.background {
+                break;
+            }
             let is_ghost = rules.placeholder.iter().any(|test| test.fits(style));
             if c.is_whitespace() {
                 text.push(c);
@@ -41,7 +46,8 @@ pub(super) fn read(rules: &ComposerRules, layout: &Layout<'_>) -> ComposerReadin
         (0, 0) if under_cursor == 0 => ComposerReading::Empty,
         (0, 1..) => ComposerReading::Empty,
         (1.., 1..) if rules.mixed == Mixed::Unclear => ComposerReading::Unclear,
-        _ => ComposerReading::Draft(joined(&rows, avail(rules, layout))),
+        // A block's first row is blank.
+        _ => ComposerReading::Draft(joined(&rows, avail(rules, layout)).trim_start_matches('\n').to_owned()),
     }
 }
 
@@ -51,6 +57,9 @@ fn start(rules: &ComposerRules, layout: &Layout<'_>, composer: &Composer, row: u
         return composer.sign;
     }
     let text = &layout.lines[row].text;
+    if rules.block {
+        return rules.sign.find(text).map_or(text.len(), |found| found.end());
+    }
     text.char_indices().nth(rules.indent).map_or(text.len(), |(at, _)| at)
 }
 
@@ -67,8 +76,9 @@ pub(super) fn joined(rows: &[String], avail: usize) -> String {
     for (place, row) in rows.iter().enumerate() {
         if place > 0 {
             let word = row.split(' ').next().unwrap_or_default().chars().count();
-            if word > 0 && before >= avail {
-                // Full to the edge: cut within a word.
+            let is_one_word = place.checked_sub(1).is_some_and(|before| !rows[before].contains(' '));
+            if word > 0 && before >= avail && is_one_word {
+                // A word that no row has place for is cut at the edge.
             } else if word > 0 && before > 0 && before + 1 + word > avail {
                 all.push(' ');
             } else {
@@ -94,6 +104,7 @@ mod tests {
         assert_eq!(join(&["one two", "three"], 10), "one two three");
         assert_eq!(join(&["one", "two"], 10), "one\ntwo");
         assert_eq!(join(&["0123456789", "0123"], 10), "01234567890123");
+        assert_eq!(join(&["one two 89", "three"], 10), "one two 89 three");
         assert_eq!(join(&["one", "", "two", ""], 10), "one\n\ntwo");
     }
 }

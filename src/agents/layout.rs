@@ -6,7 +6,7 @@ use super::{
     rules::{ComposerRules, Rules, StyleTest},
     source::Region,
 };
-use crate::model::{Row, Screen, Style};
+use crate::model::{Color, Row, Screen, Style};
 
 /// One row, ready for matching.
 #[derive(Debug)]
@@ -55,6 +55,16 @@ impl<'a> Line<'a> {
                 || test.fits(run.style)
                 || run.text.get(from - here.start..to - here.start).is_none_or(|part| part.trim().is_empty())
         })
+    }
+
+    /// The colour of its first character that is not blank.
+    fn bar(&self) -> Option<Color> {
+        self.styled_from(0).find(|(c, _)| *c != ' ').map(|(_, style)| style.foreground)
+    }
+
+    /// The background of the cell at a byte.
+    fn ground(&self, at: usize) -> Option<Color> {
+        self.styled_from(at).next().map(|(_, style)| style.background)
     }
 
     pub(super) fn is_blank(&self) -> bool {
@@ -158,6 +168,16 @@ fn composer_at(rules: &ComposerRules, lines: &[Line<'_>], first: usize) -> Optio
         None if scrolled => (line.text.len().min(rules.indent), false),
         None => (rules.modes.as_ref()?.find(&line.text).filter(|found| found.start() == 0)?.end(), true),
     };
+    let signed = |row: usize| rules.sign.find(&lines[row].text).is_some_and(|found| found.start() == 0);
+    // Rows of one block have one bar and one background: a menu may stand right above it.
+    let ground = |row: usize| {
+        let found = rules.sign.find(&lines[row].text)?;
+        Some((lines[row].bar(), lines[row].ground(found.end())))
+    };
+    let same = |row: usize| signed(row) && ground(row) == ground(first);
+    if rules.block && first > 0 && same(first - 1) {
+        return None;
+    }
     let top = match &rules.above {
         Some(above) => first.checked_sub(1).filter(|row| above.is_match(&lines[*row].text))?,
         None => first,
@@ -166,14 +186,18 @@ fn composer_at(rules: &ComposerRules, lines: &[Line<'_>], first: usize) -> Optio
         (top.saturating_sub(rules.over_rows)..top).find(|row| over.is_match(&lines[*row].text))?;
     }
     let (last, bottom) = match &rules.below {
-        Some(below) => {
+        // Where no edge is drawn above (some tools draw none without true colour), there is none below.
+        Some(below) if !lines[top].is_blank() => {
             let edge = (first + 1..lines.len()).find(|row| below.is_match(&lines[*row].text))?;
-            (edge - 1, edge + 1)
+            ((edge - 1).saturating_sub(rules.tail).max(first), edge + 1)
         }
-        None => open_end(lines, first),
+        _ => open_end(lines, first),
     };
     let indented = |row: usize| {
         let line = &lines[row];
+        if rules.block {
+            return same(row);
+        }
         rules.wall.is_some() || line.is_blank() || line.text.chars().take(rules.indent).all(|c| c == ' ')
     };
     let is_whole = (first + usize::from(!scrolled)..=last).all(indented);

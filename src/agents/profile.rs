@@ -15,6 +15,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("claude", include_str!("profiles/claude.toml")),
     ("codex", include_str!("profiles/codex.toml")),
     ("gemini", include_str!("profiles/gemini.toml")),
+    ("kimi", include_str!("profiles/kimi.toml")),
+    ("opencode", include_str!("profiles/opencode.toml")),
+    ("aider", include_str!("profiles/aider.toml")),
 ];
 
 /// How well a profile fits the version that runs.
@@ -133,9 +136,12 @@ impl Profile {
     /// The profile for a tool and the version that runs, where it is known; `None` for a tool that has none: it is
     /// read as any line reader.
     pub fn find(tool: &str, version: Option<&str>) -> Option<Self> {
-        let built_in = BUILT_IN.iter().filter(|(name, _)| *name == tool);
-        // What comes with the program is read by a test; a mistake in it would be found there.
-        Self::nearest(built_in.filter_map(|(_, text)| Self::from_toml(text).ok()), version)
+        Self::nearest(Self::built_in(tool), version)
+    }
+
+    /// The profiles for a tool that come with the program. A test reads all of them: a mistake would be found there.
+    pub(super) fn built_in(tool: &str) -> impl Iterator<Item = Self> {
+        BUILT_IN.iter().filter(move |(name, _)| *name == tool).filter_map(|(_, text)| Self::from_toml(text).ok())
     }
 
     /// Of profiles for one tool, the one that fits a version best.
@@ -195,5 +201,66 @@ impl Profile {
     /// Reads a screen.
     pub fn read(&self, screen: &Screen) -> ScreenReading {
         super::detect::read(&self.rules, self.fit == Fit::Exact, screen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_can_be_read() {
+        for (tool, text) in BUILT_IN {
+            let profile = Profile::from_toml(text).unwrap_or_else(|error| panic!("{tool}: {error}"));
+            assert_eq!(profile.tool, *tool);
+            assert!(!profile.processes.is_empty(), "{tool}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_profile_is_taken_and_says_so() {
+        let profile = Profile::find("claude", Some("2.1.330 (Claude Code)")).unwrap();
+        assert_eq!((profile.name.as_str(), profile.fit), ("claude-2.1", Fit::Exact));
+        for (version, why) in [
+            (Some("9.9"), "`claude-2.1` was not made for version 9.9"),
+            (Some("1.0"), "`claude-2.1` was not made for version 1"),
+            (Some("dev"), "`dev` is not a version that can be read"),
+            (None, "the version that runs is not known"),
+        ] {
+            let profile = Profile::find("claude", version).unwrap();
+            assert_eq!(profile.fit, Fit::Conservative(why.to_owned()), "{version:?}");
+        }
+        assert!(Profile::find("bash", None).is_none());
+    }
+
+    #[test]
+    fn of_several_the_one_just_below_is_nearest() {
+        let text = BUILT_IN.iter().find(|(tool, _)| *tool == "claude").unwrap().1;
+        let made = |name: &str, versions: &str| {
+            let text = text.replace("claude-2.1\"", &format!("{name}\"")).replace(">=2.1, <2.2", versions);
+            Profile::from_toml(&text).unwrap()
+        };
+        let all = || [made("old", ">=1, <2"), made("new", ">=3, <4")].into_iter();
+        let nearest = |version: &str| Profile::nearest(all(), Some(version)).unwrap().name;
+        let found = ["0.5", "1.2", "2.5", "3.1", "5"].map(nearest);
+        assert_eq!(found, ["old", "old", "old", "new", "new"]);
+        assert_eq!(Profile::nearest(all(), None).unwrap().name, "new");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line_and_key() {
+        let text = BUILT_IN.iter().find(|(tool, _)| *tool == "claude").unwrap().1;
+        let line = |needle: &str| text.lines().position(|line| line.contains(needle)).unwrap() + 1;
+        for (from, to, needle, part) in [
+            ("processes =", "prozesses =", "processes =", "unknown field `prozesses`"),
+            ("'^❯ ?'", "'^❯ (?'", "sign =", "is no pattern"),
+            ("proves = \"finished\"", "proves = \"done\"", "proves = \"finished\"", "unknown variant `done`"),
+            ("foreground = \"231\"", "foreground = \"red\"", "foreground = \"231\"", "`red` is no colour"),
+            (">=2.1, <2.2", "2.1", "versions =", "begins with none of"),
+        ] {
+            let error = Profile::from_toml(&text.replacen(from, to, 1)).unwrap_err();
+            assert!(error.message.contains(part), "{error}");
+            assert_eq!(error.line, line(needle), "{error}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A profile made ready to run: patterns compiled, colours read. Every mistake is found here, with its line.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 use toml::Spanned;
 
@@ -24,8 +26,8 @@ pub struct ProfileError {
 pub(super) struct Rules {
     pub(super) composer: ComposerRules,
     pub(super) turn: TurnRules,
-    /// Rows that say nothing about structure.
-    pub(super) skip: Option<Regex>,
+    /// Rows that say nothing about structure. Several, because an alternative that may begin anywhere is slow.
+    pub(super) skip: Vec<Regex>,
     /// Highest priority first.
     pub(super) signs: Vec<Rule>,
     pub(super) dialogs: DialogRules,
@@ -48,6 +50,10 @@ pub(super) struct ComposerRules {
     pub(super) indent: usize,
     pub(super) right: usize,
     pub(super) wall: Option<char>,
+    /// Every row begins with the sign, and the composer ends where its background does.
+    pub(super) block: bool,
+    /// Rows at its end that are not the text's.
+    pub(super) tail: usize,
     pub(super) placeholder: Vec<StyleTest>,
     pub(super) mixed: Mixed,
 }
@@ -90,6 +96,10 @@ pub(super) struct DialogRule {
     pub(super) pattern: Option<Regex>,
     /// In a row below them.
     pub(super) below: Option<Regex>,
+    /// The row in which the choices stand side by side.
+    pub(super) row: Option<Regex>,
+    /// Keys of choices that the screen does not name, by label.
+    pub(super) keys: BTreeMap<String, String>,
     pub(super) answer: Option<Answer>,
     pub(super) free: bool,
 }
@@ -179,6 +189,8 @@ pub(super) fn compile(source: &ProfileSource, text: &str) -> Result<Rules, Profi
             indent: composer.indent,
             right: composer.right,
             wall: composer.wall,
+            block: composer.block,
+            tail: composer.tail,
             placeholder: composer.placeholder.iter().map(|one| compiler.style(one)).collect::<Result<_, _>>()?,
             mixed: composer.mixed,
         },
@@ -188,7 +200,7 @@ pub(super) fn compile(source: &ProfileSource, text: &str) -> Result<Rules, Profi
             style: compiler.style(&source.turn.style)?,
             closes: source.turn.closes,
         },
-        skip: compiler.maybe(source.signature.skip.as_ref())?,
+        skip: source.signature.skip.iter().map(|one| compiler.pattern(one)).collect::<Result<_, _>>()?,
         signs: rules.into_iter().map(|rule| compiler.rule(rule)).collect::<Result<_, _>>()?,
         dialogs: compiler.dialogs(source)?,
     })
@@ -202,12 +214,13 @@ impl Compiler<'_> {
     fn dialogs(&self, source: &ProfileSource) -> Result<DialogRules, ProfileError> {
         let dialogs = &source.dialogs;
         let kind = |one: &super::source::DialogSource| {
-            let (pattern, below) = (self.maybe(one.pattern.as_ref())?, self.maybe(one.below.as_ref())?);
             Ok(DialogRule {
                 name: one.name.clone(),
                 kind: one.kind,
-                pattern,
-                below,
+                pattern: self.maybe(one.pattern.as_ref())?,
+                below: self.maybe(one.below.as_ref())?,
+                row: self.maybe(one.row.as_ref())?,
+                keys: one.keys.clone(),
                 answer: one.answer,
                 free: one.free,
             })

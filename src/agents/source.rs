@@ -1,5 +1,7 @@
 //! A profile as it is written down. Only shapes; `rules` makes something to run of them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -59,6 +61,10 @@ pub(super) struct ComposerSource {
     pub(super) right: usize,
     pub(super) wall: Option<char>,
     #[serde(default)]
+    pub(super) block: bool,
+    #[serde(default)]
+    pub(super) tail: usize,
+    #[serde(default)]
     pub(super) placeholder: Vec<StyleSource>,
     #[serde(default)]
     pub(super) mixed: Mixed,
@@ -87,7 +93,7 @@ pub(super) struct TurnSource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SignatureSource {
-    pub(super) skip: Option<Spanned<String>>,
+    pub(super) skip: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -216,6 +222,9 @@ pub(super) struct DialogSource {
     pub(super) kind: DialogKind,
     pub(super) pattern: Option<Spanned<String>>,
     pub(super) below: Option<Spanned<String>>,
+    pub(super) row: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) keys: BTreeMap<String, String>,
     pub(super) answer: Option<Answer>,
     #[serde(default)]
     pub(super) free: bool,

@@ -3,6 +3,7 @@
 mod approvals;
 mod duration;
 mod fixtures;
+mod live;
 mod prompts;
 mod sight;
 
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -94,8 +96,10 @@ pub(super) enum Command {
     },
     /// Show everything known about one session
     Show(Selectors),
-    /// Show what the agent's terminal is doing
+    /// Show what the agent is doing
     State(Selectors),
+    /// Show the agent's session in this terminal
+    AttachTerminal(AttachTerminal),
     /// Type a prompt into the agent; needs no gateway
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
@@ -251,6 +255,14 @@ pub(super) enum Gateway {
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
+    /// What the agent does, in the contract's words
+    #[command(subcommand)]
+    Tui(Tui),
+    /// Show why the state is what it is: every source, and what it is worth
+    Explain(Selectors),
+    /// The agent's turns: prompts, replies, and how they are known
+    #[command(subcommand)]
+    Turns(Turns),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
     /// Show the dialog in which the agent waits for an answer
@@ -294,35 +306,35 @@ const JUDGED: &str = "How the agent's screen is judged (kept for the next start)
 #[derive(Debug, Clone, Args)]
 pub(super) struct Timings {
     /// How often to look where nothing tells of changes [default: 0.5]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_watch_poll_interval_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-watch-poll-interval-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) watch_poll_interval: Option<f64>,
     /// Unchanged for this long: stable [default: 1]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_stability_threshold_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-stability-threshold-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stability_threshold: Option<f64>,
     /// At an empty composer for this long: the turn is over [default: 1]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_completion_stability_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-completion-stability-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) completion_stability: Option<f64>,
     /// Unknown for this long: stalled [default: 30]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_unknown_to_stalled_timeout_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-unknown-to-stalled-timeout-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) unknown_to_stalled_timeout: Option<f64>,
     /// Work that only stale signs speak for is over after this long [default: 5]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_stale_active_recovery_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-stale-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) stale_active_recovery: Option<f64>,
     /// Work on a screen that does not change is over after this long, if nothing contradicts [default: 20]
-    #[arg(long, help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
-    pub(super) gateway_tui_final_stable_active_recovery_seconds: Option<f64>,
+    #[arg(long = "gateway-tui-final-stable-active-recovery-seconds", help_heading = JUDGED, value_name = "SECONDS", value_parser = duration::seconds)]
+    pub(super) final_stable_active_recovery: Option<f64>,
 }
 
 impl Timings {
     /// The wishes as the rest of the program knows them.
     pub(super) fn wishes(&self) -> TimingWishes {
         TimingWishes {
-            watch_poll_interval_seconds: self.gateway_tui_watch_poll_interval_seconds,
-            stability_threshold_seconds: self.gateway_tui_stability_threshold_seconds,
-            completion_stability_seconds: self.gateway_tui_completion_stability_seconds,
-            unknown_to_stalled_timeout_seconds: self.gateway_tui_unknown_to_stalled_timeout_seconds,
-            stale_active_recovery_seconds: self.gateway_tui_stale_active_recovery_seconds,
-            final_stable_active_recovery_seconds: self.gateway_tui_final_stable_active_recovery_seconds,
+            watch_poll_interval_seconds: self.watch_poll_interval,
+            stability_threshold_seconds: self.stability_threshold,
+            completion_stability_seconds: self.completion_stability,
+            unknown_to_stalled_timeout_seconds: self.unknown_to_stalled_timeout,
+            stale_active_recovery_seconds: self.stale_active_recovery,
+            final_stable_active_recovery_seconds: self.final_stable_active_recovery,
         }
     }
 }
@@ -352,6 +364,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             Gateway::Attach { selectors, .. }
             | Gateway::Status { selectors, .. }
             | Gateway::Detach(selectors)
+            | Gateway::Explain(selectors)
             | Gateway::Prompt(GatewayPrompt { selectors, .. })
             | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
             | Gateway::SendKeys(SendKeys { selectors, .. })
@@ -361,6 +374,8 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
+        Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,

@@ -78,7 +78,7 @@ impl Reporter {
 
     /// Puts the typed selector behind every command about this session that names none.
     fn addressed(&self, text: &str) -> String {
-        const COMMANDS: [&str; 13] = [
+        const COMMANDS: [&str; 17] = [
             "agents gateway attach",
             "agents gateway status",
             "agents gateway detach",
@@ -87,6 +87,10 @@ impl Reporter {
             "agents gateway interrupt",
             "agents gateway requests",
             "agents gateway reconcile",
+            "agents gateway tui",
+            "agents gateway explain",
+            "agents gateway turns",
+            "agents attach-terminal",
             "agents prompt",
             "agents relaunch",
             "agents stop",

@@ -6,6 +6,7 @@
 mod cast;
 mod replay;
 mod screens;
+mod streams;
 mod terminal;
 
 use std::{
@@ -88,9 +89,14 @@ pub fn replay(file: &Path, tool: Option<&str>, version: Option<&str>) -> Result<
     })
 }
 
-/// Checks every fixture in a folder: `screens/`.
+/// Checks every fixture in a folder: `screens/`, and `streams/` where there are any.
 pub fn check(folder: &Path) -> Result<Vec<Case>, ContractError> {
-    screens::check(&folder.join("screens"))
+    let mut cases = screens::check(&folder.join("screens"))?;
+    let recorded = folder.join("streams");
+    if recorded.exists() {
+        cases.extend(streams::check(&recorded)?);
+    }
+    Ok(cases)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, ContractError> {

@@ -197,10 +197,14 @@ async fn connected(
                         return Ended::Disconnected;
                     }
                     let others = panes.iter().map(|pane| pane.pane_id).filter(|pane| *pane != subject.agent);
-                    if listen(&control, others, &mut silent, output.is_some()).await.is_err() {
+                    let listening = listen(&control, others, &mut silent, output.is_some()).await;
+                    if let Err(error) = &listening {
+                        tracing::warn!(%error, "tmux does not tell what the panes print; looking now and then instead");
+                    }
+                    if matches!(listening, Err(ControlError::Gone | ControlError::TimedOut)) {
                         return Ended::Disconnected;
                     }
-                    if let Some(output) = output.take() {
+                    if let Some(output) = output.take().filter(|_| listening.is_ok()) {
                         // Eyes that are gone mean that the gateway is ending already.
                         drop(feeds.try_send(Feed { control: control.clone(), output }));
                     }

@@ -1,7 +1,7 @@
 //! The queue and the eyes inside the gateway: their tasks, what the status document takes from the queue, and the
 //! events it leaves behind.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
@@ -13,13 +13,12 @@ use super::{
     watch::Subject,
 };
 use crate::{
-    agents::Profile,
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     session::SessionRoot,
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, records},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, detectors, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -48,6 +47,8 @@ pub(super) struct Work {
     tracker: Tracker,
     eyes: Eyes,
     watcher: Watcher,
+    /// Where a person's own profiles lie.
+    folder: Option<PathBuf>,
     feeds: (mpsc::Sender<Feed>, mpsc::Receiver<Feed>),
 }
 
@@ -72,11 +73,14 @@ impl Work {
     ) -> Self {
         let Agent { tool, timings } = agent;
         let (control, clients) = watch::channel(None);
-        let profile = Profile::find(&tool, None);
+        let folder = root.home().map(|home| home.detectors());
+        let (library, problems) = folder.as_deref().map(detectors::load).unwrap_or_default();
+        detectors::report(&problems);
+        let profile = library.find(&tool, None);
         let tracker = Tracker::new(profile.clone(), timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
-        let watcher = Watcher::new(eyes.clone(), tracker.clone(), profile.clone(), tool.clone());
+        let watcher = Watcher::new(eyes.clone(), tracker.clone(), tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
@@ -89,7 +93,7 @@ impl Work {
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts, receipts) = Queue::new(store.clone(), place, agents, activity);
         let feeds = mpsc::channel(4);
-        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds }
+        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, folder, feeds }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -107,8 +111,23 @@ impl Work {
         trouble: mpsc::Sender<String>,
     ) -> Running {
         let Self {
-            queue, agent, worker, interrupts, receipts, tool, tracker, eyes, watcher, feeds: (_, feeds), ..
+            queue,
+            agent,
+            worker,
+            interrupts,
+            receipts,
+            tool,
+            tracker,
+            eyes,
+            watcher,
+            folder,
+            feeds: (_, feeds),
+            ..
         } = self;
+        if let Some(folder) = folder {
+            let (judged, named) = (tracker.clone(), tool.clone());
+            tasks.start("detectors", |stop| detectors::follow(folder, named, None, judged, stop));
+        }
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
         tasks.start("worker", |stop| worker.run(stop));

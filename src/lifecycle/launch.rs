@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     cleanup::session_roots,
-    hooks::{self, Hooks},
+    hooks::{self, Hooks, Started},
     publish::{self, Publication},
 };
 use crate::{
@@ -180,7 +180,9 @@ fn install_hooks(
         return Ok(None);
     }
     let ourselves = program::myself().map_err(|error| Failure::internal(format!("no program of ours: {error}")))?;
-    hooks::install(root, tool.as_str(), &ourselves.to_string_lossy(), program).map(Some)
+    let (path, directory) = (options.path.as_deref(), options.working_directory.as_path());
+    let started = Started { program, path, directory };
+    hooks::install(root, tool.as_str(), &ourselves.to_string_lossy(), started).map(Some)
 }
 
 fn no_hooks(why: &str) -> String {

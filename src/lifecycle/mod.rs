@@ -19,6 +19,7 @@ mod publish;
 mod relaunch;
 mod status;
 mod stop;
+mod terminal;
 mod withdraw;
 
 pub use attach::{AttachOptions, Attached, attach};
@@ -32,6 +33,7 @@ pub use live::{Live, observe, reach};
 pub use relaunch::relaunch;
 pub use status::{Reading, status};
 pub use stop::{Stopped, stop};
+pub use terminal::{Terminal, attach_terminal};
 
 use std::time::Duration;
 

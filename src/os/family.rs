@@ -91,6 +91,11 @@ pub fn open_files(pid: u32) -> Vec<PathBuf> {
     .collect()
 }
 
+/// The file of a process's program.
+pub fn executable(pid: u32) -> Option<PathBuf> {
+    Process::new(i32::try_from(pid).ok()?).ok()?.exe().ok()
+}
+
 /// CPU time that a process has used so far.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
     let (_, stat) = look(pid)?;

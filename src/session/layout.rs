@@ -34,6 +34,11 @@ impl Home {
         self.0.join("join.lock")
     }
 
+    /// `detectors/`: a person's own profiles of agent programs.
+    pub fn detectors(&self) -> PathBuf {
+        self.0.join("detectors")
+    }
+
     /// `registry/`.
     pub fn registry(&self) -> PathBuf {
         self.0.join("registry")

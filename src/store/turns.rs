@@ -30,20 +30,23 @@ impl Change<'_> {
     fn keep(&mut self, turn: &TurnRecord, kind: &str, at: &str) -> rusqlite::Result<()> {
         let record = serde_json::to_string(turn).unwrap_or_default();
         let request = turn.request_id.as_ref().map(RequestId::as_str);
-        self.sql
+        let outcome = turn.outcome.map(Outcome::name);
+        // Not by `ON CONFLICT`: that would use up a number for every edge.
+        let known = self
+            .sql
             .prepare_cached(
-                "INSERT INTO agents_turns (turn_id, request_id, started_at_utc, ended_at_utc, outcome, record_json) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (turn_id) DO UPDATE SET request_id = ?2, \
-                 ended_at_utc = ?4, outcome = ?5, record_json = ?6",
+                "UPDATE agents_turns SET request_id = ?2, ended_at_utc = ?3, outcome = ?4, record_json = ?5 \
+                 WHERE turn_id = ?1",
             )?
-            .execute(params![
-                turn.id,
-                request,
-                turn.started_at_utc,
-                turn.ended_at_utc,
-                turn.outcome.map(Outcome::name),
-                record
-            ])?;
+            .execute(params![turn.id, request, turn.ended_at_utc, outcome, record])?;
+        if known == 0 {
+            self.sql
+                .prepare_cached(
+                    "INSERT INTO agents_turns (turn_id, request_id, started_at_utc, ended_at_utc, outcome, record_json) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![turn.id, request, turn.started_at_utc, turn.ended_at_utc, outcome, record])?;
+        }
         self.sql
             .prepare_cached("DELETE FROM agents_turns WHERE sequence <= (SELECT max(sequence) FROM agents_turns) - ?1")?
             .execute([KEPT])?;

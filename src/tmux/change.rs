@@ -1,7 +1,8 @@
 //! The changes we make to a tmux server: sessions, gateway windows, session environment.
 
 use tmux_interface::{
-    KillPane, KillWindow, ListPanes, MoveWindow, NewSession, NewWindow, RespawnPane, SetEnvironment, SetOption,
+    KillPane, KillWindow, ListClients, ListPanes, MoveWindow, NewSession, NewWindow, RefreshClient, RespawnPane,
+    SetEnvironment, SetOption,
 };
 
 use super::{
@@ -92,11 +93,29 @@ pub fn respawn(server: &Server, pane: PaneId, directory: &str, program: &[String
     let again = RespawnPane::new().kill().start_directory(directory.as_str()).target_pane(at.as_str());
     let keep = SetOption::new().window().target_pane(at.as_str()).option("remain-on-exit").value("on");
     let look = ListPanes::new().target(at.as_str()).format(STEADY_PANE_FORMAT);
-    let printed = server.run_alone(&Commands::new().then(keep).then_with(again, &argv(program)).then(look))?;
+    let list = |quiet: Commands| quiet.then(keep.clone()).then_with(again.clone(), &argv(program)).then(look.clone());
+    // One of the clients may leave at this very moment, and a list stops at what fails.
+    let printed = match server.run_alone(&list(silenced(server, pane))) {
+        Err(TmuxError::Failed { .. } | TmuxError::NoTarget { .. }) => server.run_alone(&list(Commands::new()))?,
+        printed => printed?,
+    };
     panes_from_rows(&printed)?
         .into_iter()
         .find(|row| row.pane_id == pane)
         .ok_or_else(|| TmuxError::Unreadable("the respawned pane is not listed".to_owned()))
+}
+
+/// Has every control client hear nothing more of this pane. tmux 3.3a ends with a segmentation fault when a pane starts
+/// anew whose output is on its way to one. A gateway listens again when it sees the new process.
+fn silenced(server: &Server, pane: PaneId) -> Commands {
+    let list = ListClients::new().format("#{client_control_mode} #{client_name}");
+    let printed = server.run(&Commands::new().then(list)).unwrap_or_default();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    let clients = printed.lines().filter_map(|line| line.strip_prefix("1 "));
+    clients.fold(Commands::new(), |commands, client| {
+        let words = ["-t".to_owned(), client.to_owned(), "-A".to_owned(), format!("{pane}:pause")];
+        commands.then_with(RefreshClient::new(), &words)
+    })
 }
 
 /// Lets the agent's pane close when its program ends, as the user's own setting says.

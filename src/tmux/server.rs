@@ -5,6 +5,7 @@
 use std::{
     ffi::OsString,
     io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -189,6 +190,27 @@ impl Server {
     pub fn run_alone(&self, commands: &Commands) -> Result<Vec<u8>, TmuxError> {
         let _turn = self.alone();
         self.run(commands)
+    }
+
+    /// Has the tmux client in which the caller runs show this session. The caller is a process of one of its panes.
+    ///
+    /// # Errors
+    /// As [`Server::run`].
+    pub fn switch_client(&self, session: &str) -> Result<(), TmuxError> {
+        // Unlike every other command this one keeps `TMUX_PANE`: tmux finds the caller's own client by it.
+        let mut command = Command::new("tmux");
+        command.arg("-u").arg("-S").arg(&self.socket).args(["switch-client", "-t", session]);
+        let done = finish(command, &[], LIMIT)?.ok_or_else(|| TmuxError::Hung { socket: self.socket.clone() })?;
+        if done.status.success() {
+            return Ok(());
+        }
+        Err(self.explain("switch-client", &String::from_utf8_lossy(&done.stderr)))
+    }
+
+    /// Becomes a tmux client that shows this session. Returns only if that failed.
+    pub fn become_client(&self, session: &str) -> TmuxError {
+        let error = self.command().args(["attach-session", "-t", session]).exec();
+        if error.kind() == io::ErrorKind::NotFound { TmuxError::NotInstalled } else { TmuxError::Start(error) }
     }
 
     fn run_within(&self, commands: &Commands, input: &[u8], limit: Duration) -> Result<Vec<u8>, TmuxError> {

@@ -21,6 +21,7 @@ impl Reducer {
         let gone = self.evidence.gone(self.profile.is_some());
         let blocked = if gone.is_some() { None } else { self.blocked(clock) };
         let (phase, mut why) = self.phase(clock, gone.as_ref().map(|gone| gone.1.as_str()), blocked.is_some());
+        self.evidence.been_ready |= phase == Phase::Ready;
         let surface = self.surface(phase, gone.is_some(), blocked.is_some());
         let before = &self.state;
         let phase_since = if before.phase == phase { before.phase_since } else { clock.now };

@@ -17,10 +17,7 @@ use super::{
     sight,
 };
 use crate::{
-    agents::{
-        Profile,
-        signs::{self, Heard, ProgramStatus},
-    },
+    agents::signs::{self, Heard, ProgramStatus},
     api::{RecordingAction, Recordings},
     model::{PaneId, Screen, Source},
     os::files::FileError,
@@ -139,7 +136,6 @@ impl Eyes {
 pub struct Watcher {
     eyes: Eyes,
     tracker: Tracker,
-    profile: Option<Profile>,
     tool: String,
     began: Instant,
     pace: Pace,
@@ -167,11 +163,10 @@ enum Wake {
 impl Watcher {
     /// Will look for this tracker. `tool` is the agent's program as it was recorded; without a profile it is read as
     /// any line reader.
-    pub fn new(eyes: Eyes, tracker: Tracker, profile: Option<Profile>, tool: String) -> Self {
+    pub fn new(eyes: Eyes, tracker: Tracker, tool: String) -> Self {
         Self {
             eyes,
             tracker,
-            profile,
             tool,
             began: Instant::now(),
             pace: Pace::new(),
@@ -295,10 +290,19 @@ impl Watcher {
         let now = self.began.elapsed();
         match look {
             Ok(look) => {
+                let before = self.last.as_ref().map(|seen| seen.hash.clone());
                 let (changed, unsettled) = self.take_in(hand.pane(), &look);
                 self.pace.looked(now, changed, unsettled);
-                if changed && what == Due::Check {
+                if self.recorder().wants_seed() {
+                    // The disk was too slow for it: the recording must not end with a hole.
+                    self.pace.nudge(now);
+                }
+                let redrawn = self.last.as_ref().map(|seen| seen.hash.clone()) != before;
+                // What was printed before the look has been told before the look's own answer.
+                let told = self.feed.as_ref().is_some_and(|feed| feed.output.has_more());
+                if what == Due::Check && redrawn && !told {
                     tracing::warn!("the pane changed and tmux did not tell; asking for its output again");
+                    self.recorder().lost();
                     self.resume().await;
                 }
             }
@@ -313,7 +317,7 @@ impl Watcher {
     fn take_in(&mut self, pane: PaneId, look: &Look) -> (bool, bool) {
         self.record(look);
         self.titled(look.now.title.clone());
-        let seen = sight::see(pane, look, self.profile.as_ref(), &self.tool);
+        let seen = sight::see(pane, look, self.tracker.profile().as_ref(), &self.tool);
         let unsettled = sight::is_unsettled(&seen);
         let changed = self.last.as_ref() != Some(&seen);
         if changed {

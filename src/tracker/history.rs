@@ -68,6 +68,29 @@ impl Snapshot {
     }
 }
 
+/// What became of something that may be there or not.
+#[derive(Debug)]
+enum Changed<T> {
+    No,
+    Gone,
+    Now(Box<T>),
+}
+
+impl<T> Changed<T> {
+    /// Between these two, where `now` makes what is kept of the new one.
+    fn between<S: PartialEq>(old: Option<&S>, new: Option<&S>, now: impl FnOnce(&S) -> T) -> Self {
+        match new {
+            _ if old == new => Self::No,
+            Some(new) => Self::Now(Box::new(now(new))),
+            None => Self::Gone,
+        }
+    }
+
+    fn now(&self) -> Option<&T> {
+        if let Self::Now(now) = self { Some(now) } else { None }
+    }
+}
+
 /// What one entry changed.
 #[derive(Debug)]
 struct Step {
@@ -79,8 +102,8 @@ struct Step {
     signature: Option<String>,
     last_turn: Option<LastTurn>,
     diagnostics: Option<Box<Diagnostics>>,
-    dialog: Option<Option<Box<Dialog>>>,
-    probe: Option<Option<Box<ProbeStep>>>,
+    dialog: Changed<Dialog>,
+    probe: Changed<ProbeStep>,
     bytes: usize,
 }
 
@@ -94,13 +117,11 @@ struct ProbeStep {
 
 impl Step {
     fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let probe = (old.probe != new.probe).then(|| {
-            let text = old.probe.as_ref().map_or("", |probe| probe.excerpt.as_str());
-            new.probe.as_ref().map(|probe| Box::new(ProbeStep::between(text, probe)))
-        });
-        let dialog = (old.dialog != new.dialog).then(|| new.dialog.clone().map(Box::new));
-        let text = probe.iter().flatten().map(|probe| probe.rest.excerpt.len()).sum::<usize>();
-        let asked = dialog.iter().flatten().map(|dialog| dialog.text.len()).sum::<usize>();
+        let text = old.probe.as_ref().map_or("", |probe| probe.excerpt.as_str());
+        let probe = Changed::between(old.probe.as_ref(), new.probe.as_ref(), |probe| ProbeStep::between(text, probe));
+        let dialog = Changed::between(old.dialog.as_ref(), new.dialog.as_ref(), Dialog::clone);
+        let drawn = probe.now().map_or(0, |probe| probe.rest.excerpt.len());
+        let asked = dialog.now().map_or(0, |dialog| dialog.text.len());
         Self {
             at: new.at,
             phase: new.phase,
@@ -112,7 +133,7 @@ impl Step {
             diagnostics: (old.diagnostics != new.diagnostics).then(|| Box::new(new.diagnostics.clone())),
             dialog,
             probe,
-            bytes: text + asked,
+            bytes: drawn + asked,
         }
     }
 
@@ -128,13 +149,18 @@ impl Step {
         if let Some(diagnostics) = &self.diagnostics {
             to.diagnostics = (**diagnostics).clone();
         }
-        if let Some(dialog) = &self.dialog {
-            to.dialog = dialog.as_ref().map(|dialog| (**dialog).clone());
+        match &self.dialog {
+            Changed::No => {}
+            Changed::Gone => to.dialog = None,
+            Changed::Now(dialog) => to.dialog = Some((**dialog).clone()),
         }
-        if let Some(probe) = &self.probe {
-            let before = to.probe.take();
-            let text = before.as_ref().map_or("", |probe| probe.excerpt.as_str());
-            to.probe = probe.as_ref().map(|probe| Arc::new(probe.whole(text)));
+        match &self.probe {
+            Changed::No => {}
+            Changed::Gone => to.probe = None,
+            Changed::Now(step) => {
+                let text = to.probe.as_ref().map_or("", |probe| probe.excerpt.as_str());
+                to.probe = Some(Arc::new(step.whole(text)));
+            }
         }
     }
 }

@@ -10,6 +10,10 @@ impl Tracker {
     pub fn hook(&self, tool: &str, event: &Value) -> Option<usize> {
         let signs = signs::hooks(tool, event)?;
         let count = signs.len();
+        if self.now_state().diagnostics.hook_channel != Some("active") {
+            let seen = Seen::Channel { up: true, why: "a hook told something".to_owned() };
+            self.observe(&Observation { source: Source::Hook, seen });
+        }
         for sign in signs {
             self.observe(&Observation { source: Source::Hook, seen: Seen::Sign(sign) });
         }

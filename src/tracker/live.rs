@@ -141,6 +141,11 @@ impl Tracker {
         core.reducer.explain(self.now())
     }
 
+    /// The profile that the tool is read by now.
+    pub fn profile(&self) -> Option<Profile> {
+        self.core().reducer.profile.clone()
+    }
+
     /// Another profile for the tool: its rules changed.
     pub fn use_profile(&self, profile: Option<Profile>) {
         self.core().reducer.use_profile(profile);

@@ -9,6 +9,7 @@
 mod clock;
 mod composer;
 mod conclude;
+pub mod detectors;
 mod document;
 mod evidence;
 mod explain;

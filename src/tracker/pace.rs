@@ -243,7 +243,7 @@ mod tests {
         for expected in [200, 400, 800, 1600, 2000, 2000] {
             pace.looked(at, false, false);
             let (due, what) = pace.due().unwrap();
-            assert_eq!((due - at, what), (ms(expected), Due::Look));
+            assert_eq!((due, what), (at + ms(expected), Due::Look));
             at = due;
         }
         pace.looked(at, true, false);

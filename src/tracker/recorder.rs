@@ -141,7 +141,11 @@ impl Recorder {
 
     /// Is a drawing of the screen needed now?
     pub(super) fn wants_seed(&self) -> bool {
-        self.active().as_ref().is_some_and(|active| active.wants_seed || active.progress.full.load(Ordering::Relaxed))
+        self.active().as_ref().is_some_and(|active| {
+            let progress = &active.progress;
+            let wants = active.wants_seed || progress.full.load(Ordering::Relaxed);
+            wants && !progress.broken.load(Ordering::Relaxed)
+        })
     }
 
     /// The screen now.

@@ -256,6 +256,11 @@ impl Reducer {
             && before != Some(open.record.id.as_str())
         {
             open.old_marks = marks;
+            // A status may tell the work sooner than a record tells the prompt.
+            let works =
+                |source: &Source| self.evidence.level(*source).is_some_and(|level| level.doing == Doing::Working);
+            let told = [Source::Record, Source::ProgramStatus, Source::Title].into_iter().filter(works);
+            open.worked.extend(told);
             self.evidence.interrupt = None;
             self.work_since = None;
         }

@@ -46,6 +46,7 @@ impl Reducer {
         }
         self.follow_work(clock);
         self.close_by_levels(clock)
+            || self.close_by_answer(clock)
             || self.close_by_screen(clock)
             || self.infer_start(clock)
             || self.release_armed(clock)
@@ -228,6 +229,34 @@ impl Reducer {
         true
     }
 
+    /// A tool that tells prompts and answers but no ends: after an answer its title says that it waits, and goes on saying
+    /// so.
+    fn close_by_answer(&mut self, clock: &mut Clock) -> bool {
+        let Some(open) = self.turns.open.as_ref().filter(|open| open.worked.contains(&Source::Title)) else {
+            return false;
+        };
+        let idle = self.evidence.level(Source::Title).filter(|level| level.doing == Doing::Idle);
+        let answered = open.record.reply.is_some();
+        let Some(idle) = idle.filter(|idle| answered && idle.since.since > open.began.since) else { return false };
+        let since = idle.since.since;
+        if self.strong_work(clock).is_some() || self.blocked(clock).is_some() {
+            return false;
+        }
+        if !clock.passed(since + self.timings.completion) {
+            return false;
+        }
+        let outcome = if self.interrupted_since_start() { Outcome::Interrupted } else { Outcome::Success };
+        self.close(
+            clock.now,
+            Source::Title,
+            &[],
+            outcome,
+            None,
+            "says after an answer that the tool waits for a prompt",
+        );
+        true
+    }
+
     /// A turn that only title and screen know of ends when both have settled.
     fn close_by_screen(&mut self, clock: &mut Clock) -> bool {
         let Some(open) = self.turns.open.as_ref().filter(|open| !open.is_strong()) else { return false };
@@ -258,7 +287,15 @@ impl Reducer {
             self.strong_work(clock).or_else(|| self.weak_work(clock))
         };
         let Some(work) = work else { return false };
+        // A tool that starts turns its spinner too, and nobody can have asked it anything yet.
+        let starts = self.evidence.frame.as_ref().is_none_or(|frame| frame.seen.reading.starting);
+        if self.profile.is_some() && self.turns.armed.is_none() && (starts || !self.evidence.prompted) {
+            return false;
+        }
         let armed = self.turns.armed.as_ref().filter(|armed| work.at.since > armed.at.since).map(|armed| armed.at);
+        if armed.is_none() && !self.evidence.been_ready {
+            return false;
+        }
         let wait = if armed.is_some() {
             Duration::ZERO
         } else if !self.turns.waiting.is_empty() {

@@ -46,7 +46,7 @@ fn wrong_bodies_are_refused_with_their_place_and_change_nothing() {
     };
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let (blank, paste) = (prompt(" \n"), prompt("שלום\u{1b}[201~"));
-    let cases: [(&str, &[u8], &str, Value); 14] = [
+    let cases: [(&str, &[u8], &str, Value); 17] = [
         ("/v1/requests", b"", "missing", json!(["body"])),
         ("/v1/requests", b"{", "json_invalid", json!(["body", 1])),
         ("/v1/requests", b"{} {}", "json_invalid", json!(["body", 3])),
@@ -80,6 +80,9 @@ fn wrong_bodies_are_refused_with_their_place_and_change_nothing() {
         ),
         ("/v1/control/prompt", br#"{"prompt":"x","force":true}"#, "extra_forbidden", json!(["body", "force"])),
         (KEYS, br#"{"schema_version":1,"sequence":"x"}"#, "extra_forbidden", json!(["body", "schema_version"])),
+        ("/v1/agent-events", br#"{"tool":"claude"}"#, "missing", json!(["body", "event"])),
+        ("/v1/agent-events", br#"{"tool":"claude","event":[]}"#, "model_attributes_type", json!(["body", "event"])),
+        ("/v1/agent-events", br#"{"tool":"x","event":{},"at":1}"#, "extra_forbidden", json!(["body", "at"])),
         ("/v1/reconcile", br#"{"action":"purge"}"#, "literal_error", json!(["body", "action"])),
     ];
     for (path, body, kind, place) in cases {

@@ -41,3 +41,34 @@ fn a_difference_is_named_and_fails() {
     let (status, report) = check(&world, &folder);
     assert_eq!((status, report["differ"].as_u64()), (1, Some(2)));
 }
+
+#[test]
+fn a_replay_prints_the_same_on_every_run() {
+    let world = World::new();
+    let streams = Path::new(env!("CARGO_MANIFEST_DIR")).join("session-fixtures/streams");
+    for tool in ["claude-2.1.330", "codex-0.169.0", "gemini-0.61.0"] {
+        let file = streams.join(tool).join("turn.cast");
+        let file = file.to_str().unwrap();
+        let first = world.agents(&["replay", file]).ok();
+        assert!(first.lines().filter(|line| line.contains("ended success")).count() == 3, "{first}");
+        assert_eq!(world.agents(&["replay", file, "--instant"]).ok(), first);
+        assert_eq!(world.agents(&["replay", file, "--speed", "100000"]).ok(), first);
+        let document: Value = serde_json::from_str(&world.agents(&["replay", file, "--json"]).ok()).unwrap();
+        assert_eq!(document["timeline"].as_array().unwrap().len(), first.lines().count(), "{document:#}");
+    }
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said() {
+    let world = World::new();
+    let file = world.path().join("nameless.cast");
+    fs::write(&file, "{\"version\": 2, \"width\": 80, \"height\": 24}\n[0.1, \"o\", \"hello\"]\n").unwrap();
+    let file = file.to_str().unwrap();
+    let nameless = world.agents(&["replay", file]);
+    assert_eq!(nameless.status, 2, "{nameless:#?}");
+    assert!(nameless.stderr.contains("does not say which agent program"), "{nameless:#?}");
+    let other = world.agents(&["replay", file, "--tool", "claude", "--tool-version", "9.9"]);
+    assert_eq!(other.status, 0, "{other:#?}");
+    assert!(other.stderr.contains("was not made for version 9.9"), "{other:#?}");
+    assert_eq!(world.agents(&["replay", "/nowhere.cast"]).status, 3);
+}

@@ -15,12 +15,15 @@
 
 mod support;
 
+mod agent_events;
 mod agent_life;
+mod agent_records;
 mod architecture;
 mod attach;
 mod bodies;
 mod contract;
 mod ending;
+mod eyes;
 mod files;
 mod http;
 mod http_faults;
@@ -42,9 +45,12 @@ mod prompt_words;
 mod prompts;
 mod real_agents;
 mod real_prompts;
+mod real_states;
+mod real_state;
 mod scripted;
 mod servers;
 mod storage;
 mod target;
 mod tmux_faults;
+mod tui_state;
 mod words;

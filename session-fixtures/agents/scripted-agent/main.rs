@@ -4,7 +4,7 @@
 //! done in order. Without a final step it reads lines.
 //!
 //! Steps: `print=TEXT` (with a line break), `title=TEXT` (OSC 2), `bracketed` (asks for bracketed paste), `ignore-hup`,
-//! `flood` (prints for ever), `raw` (raw mode, then echoes each byte as hex), `raw-log` (raw mode, writes every byte as
+//! `flood` (prints for ever; `flood=N` about N bytes a second), `raw` (raw mode, then echoes each byte as hex), `raw-log` (raw mode, writes every byte as
 //! hex to the log and draws nothing), `lines` (reads lines and answers `reply: LINE`), `tui` (a composer in raw mode,
 //! see `tui.rs`), `exit=CODE`, `sleep` (for ever).
 //!
@@ -59,9 +59,7 @@ fn play(settings: &Settings, steps: &[String], log: &mut Log) -> std::io::Result
             "title" => write!(out, "\u{1b}]2;{value}\u{7}").and_then(|()| out.flush())?,
             "bracketed" => write!(out, "\u{1b}[?2004h").and_then(|()| out.flush())?,
             "ignore-hup" => ignore_hangup()?,
-            "flood" => loop {
-                writeln!(out, "{}", "x".repeat(79))?;
-            },
+            "flood" => flood(&mut out, value.parse().ok())?,
             "raw" => raw()?,
             "raw-log" => raw_log(log)?,
             "lines" => lines(settings, log)?,
@@ -82,6 +80,22 @@ fn play(settings: &Settings, steps: &[String], log: &mut Log) -> std::io::Result
         lines(settings, log)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints for ever, as fast as it can or so many bytes a second.
+fn flood(out: &mut impl Write, rate: Option<u32>) -> std::io::Result<()> {
+    let (begun, line) = (std::time::Instant::now(), "x".repeat(79));
+    let mut lines = 0_u32;
+    loop {
+        writeln!(out, "{line}")?;
+        lines = lines.wrapping_add(1);
+        let Some(rate) = rate else { continue };
+        let due = std::time::Duration::from_secs_f64(f64::from(lines) * 80.0 / f64::from(rate));
+        if let Some(early) = due.checked_sub(begun.elapsed()).filter(|early| early.as_millis() >= 5) {
+            out.flush()?;
+            std::thread::sleep(early);
+        }
+    }
 }
 
 /// A program that ignores hang-ups lives on when its terminal goes: the worst guest of a pane.

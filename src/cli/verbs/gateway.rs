@@ -8,6 +8,8 @@ mod record;
 mod requests;
 mod screen;
 mod send_keys;
+pub(super) mod tui;
+mod turns;
 mod watch;
 
 use std::{
@@ -52,6 +54,9 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Interrupt(words) => interrupt::run(context, &words, report),
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
+        Gateway::Tui(words) => tui::run(context, &words, report),
+        Gateway::Explain(selectors) => tui::explain(context, &selectors, report),
+        Gateway::Turns(words) => turns::run(context, &words, report),
         Gateway::Reconcile(words) => reconcile::run(context, &words, report),
         Gateway::Approvals(words) => approvals::list(context, &words, report),
         Gateway::Approve(words) => approvals::answer(context, &words, report),

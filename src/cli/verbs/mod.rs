@@ -1,6 +1,7 @@
 //! One file per verb: typed words in, a call to the room that does it, words out.
 
 mod agent_event;
+mod attach_terminal;
 mod cleanup;
 mod contract;
 mod demo;
@@ -37,6 +38,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::List { all } => Ok(list::run(&context()?, all, report)),
         Command::Show(selectors) => show::run(&context()?, &selectors, report),
         Command::State(selectors) => state::run(&context()?, &selectors, report),
+        Command::AttachTerminal(words) => attach_terminal::run(&context()?, words, report),
         Command::Prompt(words) => prompt::run(&context()?, &words, report),
         Command::Interrupt(selectors) => interrupt::run(&context()?, &selectors, report),
         Command::Stop(selectors) => stop::run(&context()?, &selectors, report),

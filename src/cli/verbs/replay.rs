@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(super) fn run(words: &Replay, report: &Reporter) -> Result<ExitCode, Failure> {
-    let played = contract::replay(&words.file, words.tool.as_deref(), words.tool_version.as_deref()).map_err(failed)?;
+    let played = contract::replay(&words.file, words.tool.as_deref(), words.tool_version.as_deref())
+        .map_err(|error| failed(&error))?;
     if report.wants_json() {
         render::json(&json!({
             "tool": played.tool,
@@ -21,11 +22,10 @@ pub(super) fn run(words: &Replay, report: &Reporter) -> Result<ExitCode, Failure
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    match &played.profile {
-        Some(profile) => report.detail(&format!("read by profile `{profile}`")),
-        None => {
-            report.note(&format!("there is no profile for `{}`: only titles and status sequences count", played.tool))
-        }
+    if let Some(profile) = &played.profile {
+        report.detail(&format!("read by profile `{profile}`"));
+    } else {
+        report.note(&format!("there is no profile for `{}`: only titles and status sequences count", played.tool));
     }
     if let Some(why) = &played.conservative {
         report.note(&format!("what is not certain is unknown: {why}"));
@@ -52,7 +52,7 @@ fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-fn failed(error: ContractError) -> Failure {
+fn failed(error: &ContractError) -> Failure {
     match error {
         ContractError::File { .. } => Failure::not_found(error.to_string(), "name a recording (asciicast v2)"),
         ContractError::Unreadable { .. } => {

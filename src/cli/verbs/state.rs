@@ -1,13 +1,17 @@
-//! `agents state`: what the agent's terminal is doing, as tmux and the kernel see it.
+//! `agents state`: what the agent does, as its gateway knows it; without one, what tmux and the kernel see.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use serde_json::json;
 
+use super::gateway::tui::{composer, last_turn};
 use crate::{
+    api::{Explanation, TuiState},
     cli::{args::Selectors, render, report::Reporter, setting},
+    client::Call,
+    lifecycle,
     model::Failure,
-    target::{AgentPane, Context},
+    target::{AgentPane, Context, Target},
 };
 
 pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
@@ -20,6 +24,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         AgentPane::Missing(why) => Some(why.as_str()),
         _ => None,
     };
+    let live = live(&target);
     if report.wants_json() {
         render::json(&json!({
             "agent_name": target.manifest.agent_name,
@@ -32,6 +37,16 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "foreground_command": pane.map(|pane| pane.command.as_str()),
             "in_mode": pane.map(|pane| pane.in_mode),
             "input_off": pane.map(|pane| pane.input_off),
+            "live": live.as_ref().map(|(state, explanation)| json!({
+                "phase": state.turn.phase,
+                "since_utc": explanation.since_utc,
+                "why": explanation.why,
+                "last_turn": state.last_turn,
+                "surface": state.surface,
+                "stable": state.stability.stable,
+                "turn": explanation.turn,
+                "dialog": state.parsed_surface.as_ref().and_then(|parsed| parsed.operator_blocked_excerpt.clone()),
+            })),
         }));
         return Ok(ExitCode::SUCCESS);
     }
@@ -47,8 +62,34 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         rows.push(("input", input.to_owned()));
     }
     rows.extend(why.map(|why| ("reason", why.to_owned())));
+    match &live {
+        Some((state, explanation)) => rows.extend(now(state, explanation)),
+        None => report.note("no gateway watches it: `agents gateway attach` starts one, which knows more"),
+    }
     render::facts(&rows);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What its gateway knows; `None` without one of ours. A command that only looks waits for nobody.
+fn live(target: &Target) -> Option<(TuiState, Explanation)> {
+    let gateway = lifecycle::reach(target, Duration::ZERO).ok()?;
+    let state = gateway.call(&Call::get("/v1/control/tui/state")).ok()?;
+    Some((state, gateway.call(&Call::get("/v1/explain")).ok()?))
+}
+
+fn now(state: &TuiState, explanation: &Explanation) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("phase", format!("{}, since {}", state.turn.phase, explanation.since_utc))];
+    rows.extend(explanation.why.clone().map(|why| ("why", why)));
+    let asks = state.parsed_surface.as_ref().and_then(|parsed| parsed.operator_blocked_excerpt.clone());
+    rows.extend(asks.map(|asks| ("asks", asks)));
+    if let Some(turn) = &explanation.turn {
+        let prompt = turn.prompt.as_deref().and_then(|prompt| prompt.lines().next()).unwrap_or("an unknown prompt");
+        rows.push(("turn", format!("{}, since {}: {prompt}", turn.id, turn.started_at_utc)));
+    }
+    let surface = &state.surface;
+    rows.push(("composer", composer(&surface.accepting_input, &surface.editing_input, &surface.pending_input)));
+    rows.push(("last turn", last_turn(state)));
+    rows
 }
 
 /// One word for the agent's pane.

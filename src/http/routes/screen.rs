@@ -191,7 +191,7 @@ mod tests {
         let screen = Screen { rows, width: 20, height: 2, title: "<t>".to_owned(), ..Screen::default() };
         let pane = "%3".parse().unwrap();
         let picture = Picture { pane, screen, command: "c<".to_owned(), dead: false, in_mode: true };
-        let page = page(&picture);
+        let shown = page(&picture);
         for wanted in [
             "<title>&lt;t&gt;</title>",
             "%3 c&lt;, 20×2, copy mode",
@@ -199,7 +199,7 @@ mod tests {
             "<span style=\"color:#1e1e1e;background:#d4d4d4;\">back</span>",
             "<span style=\"color:#ffffff;background:#080808;\">x</span>",
         ] {
-            assert!(page.contains(wanted), "{wanted}\n{page}");
+            assert!(shown.contains(wanted), "{wanted}\n{shown}");
         }
         assert_eq!(text(&picture.screen), "<b>&\"redback\nx\n");
         assert_eq!(data(&picture)["rows"][1], "x");

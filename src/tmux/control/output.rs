@@ -114,6 +114,11 @@ impl Output {
         self.pane
     }
 
+    /// Is there something that [`Output::next`] would return at once?
+    pub fn has_more(&self) -> bool {
+        !self.shared.waiting().printed.is_nothing()
+    }
+
     /// Everything that was printed since the last call, as soon as there is something; `None` when the client is gone.
     ///
     /// May be cancelled at any time without losing anything.
@@ -144,8 +149,10 @@ mod tests {
         tap.print(b"a\xff");
         tap.print(b"b");
         let whole = |bytes: &[u8]| Some(Printed { bytes: bytes.to_vec(), ..Printed::default() });
+        assert!(output.has_more());
         assert_eq!(output.next().await, whole(b"a\xffb"));
-        tap.print(&[b'x'; MOST_WAITING]);
+        assert!(!output.has_more());
+        tap.print(&vec![b'x'; MOST_WAITING]);
         tap.print(b"y");
         let lost = Printed { bytes: b"y".to_vec(), lost: true, ..Printed::default() };
         assert_eq!(output.next().await, Some(lost));

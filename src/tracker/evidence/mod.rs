@@ -61,6 +61,8 @@ pub(super) struct Evidence {
     pub(super) compacting: Option<When>,
     /// Hooks or records told an edge of a turn since the tool's process began: they will tell the next one too.
     pub(super) edges_told: bool,
+    /// It was ready since the process began: what works before that starts up, and is no turn.
+    pub(super) been_ready: bool,
     /// A composer was seen since the process began.
     pub(super) prompted: bool,
     levels: BTreeMap<Source, Level>,
@@ -116,7 +118,7 @@ impl Evidence {
     fn forget(&mut self) {
         self.levels.clear();
         (self.process, self.interrupt, self.compacting, self.frame) = (None, None, None, None);
-        (self.edges_told, self.prompted) = (false, false);
+        (self.edges_told, self.prompted, self.been_ready) = (false, false, false);
     }
 
     pub(super) fn channel(&mut self, source: Source, up: bool, why: &str) {

@@ -3,10 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
-
-use tokio::time::Instant;
 
 use super::{file::File, program::Program};
 use crate::{
@@ -16,9 +13,6 @@ use crate::{
     },
     model::{Moment, ProcessIdentity},
 };
-
-/// Claude writes its transcript in batches: how long the status waits for the words that belong to it.
-const BATCH: Duration = Duration::from_millis(200);
 
 /// A status file is a few hundred bytes.
 const LARGEST_STATUS: u64 = 64 * 1024;
@@ -39,10 +33,6 @@ pub(super) struct Records {
     left: Vec<File<Transcript>>,
     /// The last status that was told.
     told: Option<Sign>,
-    /// The transcript has told an end since Claude began to work.
-    ended: bool,
-    /// It is idle, and the transcript has not told how it came to that.
-    held: Option<Instant>,
 }
 
 impl Records {
@@ -58,8 +48,6 @@ impl Records {
             transcript: None,
             left: Vec::new(),
             told: None,
-            ended: false,
-            held: None,
         })
     }
 
@@ -86,11 +74,6 @@ impl Records {
         folders
     }
 
-    /// How long until it is worth another look although nothing changed.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        self.held.map(|since| BATCH.saturating_sub(since.elapsed()))
-    }
-
     /// By its files a turn runs.
     pub(super) fn runs(&self) -> bool {
         matches!(self.told, Some(Sign::Working | Sign::Waiting { .. }))
@@ -114,8 +97,10 @@ impl Records {
             // A turn that ended without a word: interrupted before the first token.
             told.clear();
         }
-        self.ended |= told.iter().any(|sign| matches!(sign, Sign::TurnEnded { .. }));
-        let level = status.filter(|status| self.is_due(status));
+        let level = status.filter(|status| self.told.as_ref() != Some(status));
+        if level.is_some() {
+            self.told.clone_from(&level);
+        }
         // Work comes before the words that it begins with, and its end after them.
         let (before, after) = match level {
             Some(Sign::Idle) | None => (None, level),
@@ -123,26 +108,6 @@ impl Records {
         };
         signs.extend(before.into_iter().chain(told).chain(after));
         signs
-    }
-
-    /// Is this status new, and may it be told now?
-    fn is_due(&mut self, status: &Sign) -> bool {
-        if self.told.as_ref() == Some(status) {
-            self.held = None;
-            return false;
-        }
-        if *status == Sign::Idle && matches!(self.told, Some(Sign::Working | Sign::Waiting { .. })) && !self.ended {
-            let since = *self.held.get_or_insert_with(Instant::now);
-            if since.elapsed() < BATCH {
-                return false;
-            }
-        }
-        if *status == Sign::Working && matches!(self.told, None | Some(Sign::Idle)) {
-            self.ended = false;
-        }
-        self.held = None;
-        self.told = Some(status.clone());
-        true
     }
 
     fn status(&self) -> Option<ClaudeStatus> {

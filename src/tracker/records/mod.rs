@@ -113,6 +113,7 @@ fn seen(found: &Found) -> ProcessSeen {
             foreground: program.in_foreground(),
             pid: program.main().map(|member| member.identity.pid),
             names: program.names(),
+            version: program.version(),
             ..ProcessSeen::default()
         },
         Found::Gone => ProcessSeen { alive: Some(false), foreground: Some(false), ..ProcessSeen::default() },
@@ -205,14 +206,6 @@ impl Records {
             Self::Gemini(records) => records.runs(),
         }
     }
-
-    /// How long until another look is worth it although nothing changed.
-    fn wait(&self) -> Option<Duration> {
-        match self {
-            Self::Claude(records) => records.wait(),
-            Self::Codex(_) | Self::Gemini(_) => None,
-        }
-    }
 }
 
 /// Tells what the files of a process say, for as long as it lives.
@@ -234,7 +227,7 @@ async fn listens(tracker: &Tracker, tool: &str, program: &Program, kernel: &Kern
         }
         if records.version() != version {
             version = records.version();
-            kernel.says(|seen| ProcessSeen { version: version.clone(), ..seen });
+            kernel.says(|seen| ProcessSeen { version: version.clone().or(seen.version), ..seen });
         }
         if folders != watched {
             // A folder that came between is looked into before anything is waited for.
@@ -248,18 +241,12 @@ async fn listens(tracker: &Tracker, tool: &str, program: &Program, kernel: &Kern
 /// Waits for a change, or for the next look without one.
 async fn changed(changes: &mut std::io::Result<Changes>, records: &Records) {
     let poll = if records.runs() { POLLS.0 } else { POLLS.1 };
-    let told = async {
-        match changes {
-            Ok(changes) => {
-                if changes.any().await.is_err() {
-                    tokio::time::sleep(poll).await;
-                }
+    match changes {
+        Ok(changes) => {
+            if changes.any().await.is_err() {
+                tokio::time::sleep(poll).await;
             }
-            Err(_) => tokio::time::sleep(poll).await,
         }
-    };
-    match records.wait() {
-        Some(wait) => drop(tokio::time::timeout(wait, told).await),
-        None => told.await,
+        Err(_) => tokio::time::sleep(poll).await,
     }
 }

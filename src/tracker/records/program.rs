@@ -1,6 +1,11 @@
 //! Which process is the tool, and what it was started with.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
 
 use crate::{
     agents::Profile,
@@ -122,6 +127,17 @@ impl Program {
             .filter(|folder| folder.is_absolute())
     }
 
+    /// The tool's version, by the package that its program or its script lies in; `None` if that does not tell.
+    pub(super) fn version(&self) -> Option<String> {
+        self.members.iter().rev().find_map(|member| {
+            let words = member.arguments.iter().skip(1);
+            let script = words.filter(|word| !word.starts_with('-')).map(PathBuf::from).next();
+            let script = script.filter(|script| script.is_absolute()).and_then(|script| script.canonicalize().ok());
+            let program = family::executable(member.identity.pid);
+            [program, script].into_iter().flatten().find_map(|file| package_version(&file))
+        })
+    }
+
     /// When the first of them was started.
     pub(super) fn started(&self) -> Option<Moment> {
         let first: &ProcessIdentity = &self.members.first()?.identity;
@@ -134,9 +150,42 @@ impl Program {
     }
 }
 
+/// The packages of the tools begin so.
+const PACKAGES: [&str; 4] = ["@anthropic-ai/claude-code", "@openai/codex", "@google/gemini-cli", "opencode"];
+
+/// The version of the package around a file: `0.169.0`, also of `0.169.0-linux-x64`.
+fn package_version(file: &Path) -> Option<String> {
+    let packages = file.ancestors().skip(1).take(6).map(|folder| folder.join("package.json"));
+    packages.filter_map(|package| fs::read_to_string(package).ok()).find_map(|text| {
+        let package: Value = serde_json::from_str(&text).ok()?;
+        let name = package["name"].as_str()?;
+        let version = package["version"].as_str()?;
+        let known = PACKAGES.iter().any(|known| name.starts_with(known));
+        known.then(|| version.split('-').next().unwrap_or(version).to_owned())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::files;
+
+    #[test]
+    fn a_version_is_that_of_the_tools_own_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            files::replace(&path, text.as_bytes(), files::Durability::Process).unwrap();
+            path
+        };
+        put("codex/package.json", r#"{"name":"@openai/codex","version":"0.169.0-linux-x64"}"#);
+        put("codex/bin/package.json", r#"{"type":"module"}"#);
+        let file = put("codex/bin/codex", "");
+        assert_eq!(package_version(&file).as_deref(), Some("0.169.0"));
+        put("other/package.json", r#"{"name":"other","version":"1.0.0"}"#);
+        assert_eq!(package_version(&put("other/codex", "")), None);
+    }
 
     fn member(name: &str, words: &[&str]) -> Member {
         let identity = process::myself();

@@ -3,6 +3,7 @@
 mod checker;
 mod disk;
 mod fixtures;
+mod follower;
 mod http;
 mod live;
 mod person;
@@ -15,10 +16,12 @@ mod sse;
 mod stand_in;
 mod steered;
 mod tracer;
+mod watcher;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
+pub use follower::{Follower, exactly};
 pub use http::{Answer, Http, get, raw};
 pub use live::{Live, eventually_within, id_of, prompt};
 pub use person::Habits;
@@ -31,6 +34,7 @@ pub use sse::Event;
 pub use stand_in::{Heard, Reply, StandIn};
 pub use steered::Steered;
 pub use tracer::Tracer;
+pub use watcher::{Sight, Watcher, now_ms};
 pub use world::{Agent, World, signal};
 
 use std::time::{Duration, Instant};

@@ -94,6 +94,23 @@ impl Tool {
         }
     }
 
+    /// What it shows while a slow reply comes in: Claude shows whole lines only, and counts.
+    pub fn streaming(self) -> &'static str {
+        match self {
+            Self::Claude => "↓",
+            Self::Codex | Self::Gemini => "bravo",
+        }
+    }
+
+    /// What it asks before it runs a command.
+    pub fn question(self) -> &'static str {
+        match self {
+            Self::Claude => "Do you want to proceed?",
+            Self::Codex => "Would you like to run the following command?",
+            Self::Gemini => "Allow execution of",
+        }
+    }
+
     /// Measured: an Enter that comes sooner after a paste is a line break for the tool, and submits nothing.
     pub fn settling(self) -> Duration {
         match self {
@@ -108,7 +125,9 @@ impl Tool {
         match self {
             Self::Claude => {
                 write(&home.join(".claude.json"), &claude_state(work).to_string());
-                let settings = json!({"permissions": {"defaultMode": "default"}});
+                // A hook of the user's own, which has to run beside every other.
+                let own = json!([{"hooks": [{"type": "command", "command": "touch \"$HOME/own-hook-ran\""}]}]);
+                let settings = json!({"permissions": {"defaultMode": "default"}, "hooks": {"Stop": own}});
                 write(&home.join(".claude/settings.json"), &settings.to_string());
                 vec![
                     ("ANTHROPIC_BASE_URL", url),

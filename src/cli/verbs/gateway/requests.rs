@@ -125,7 +125,7 @@ pub(super) fn step(receipt: &ReceiptView) -> String {
 }
 
 /// The first line of a text, as far as it fits into a row.
-fn glance(text: &str) -> String {
+pub(super) fn glance(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     let is_all = line.chars().count() <= GLANCE && text.trim() == line;
     if is_all { line.to_owned() } else { line.chars().take(GLANCE - 1).chain(['…']).collect() }

@@ -153,7 +153,105 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// One thing that a server says, and the bytes in which tmux says it. Numbers of blocks are given later.
+#[derive(Debug, Clone)]
+enum Said {
+    Output(u32, Vec<u8>),
+    Extended(u32, u64, Vec<u8>),
+    Pause(u32),
+    Continue(u32),
+    Mode(u32),
+    Block { ok: bool, flags: u32, lines: Vec<Vec<u8>> },
+}
+
+/// As tmux writes `%output`: control bytes and the backslash are escaped, everything else is raw.
+fn escape(bytes: &[u8]) -> Vec<u8> {
+    let one = |byte: &u8| match byte {
+        b'\\' | 0..b' ' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![*byte],
+    };
+    bytes.iter().flat_map(one).collect()
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..60);
+    let line = prop_oneof![
+        prop::collection::vec(any::<u8>().prop_filter("one line", |b| !b"\r\n".contains(b)), 0..30),
+        // Content of a pane that plays the protocol, with numbers that are not those of the block.
+        (any::<u32>(), 0..3_u32, prop::sample::select(vec!["%end", "%error", "%begin", "%output", "%pause"]))
+            .prop_map(|(time, flags, word)| format!("{word} {time} 9999999 {flags}").into_bytes()),
+    ];
+    prop_oneof![
+        (any::<u32>(), bytes()).prop_map(|(pane, bytes)| Said::Output(pane, bytes)),
+        (any::<u32>(), any::<u64>(), bytes()).prop_map(|(pane, age, bytes)| Said::Extended(pane, age, bytes)),
+        any::<u32>().prop_map(Said::Pause),
+        any::<u32>().prop_map(Said::Continue),
+        any::<u32>().prop_map(Said::Mode),
+        (any::<bool>(), 0..2_u32, prop::collection::vec(line, 0..6)).prop_map(|(ok, flags, lines)| Said::Block {
+            ok,
+            flags,
+            lines
+        }),
+    ]
+}
+
+impl Said {
+    fn bytes(&self, number: u64) -> Vec<u8> {
+        match self {
+            Self::Output(pane, bytes) => [format!("%output %{pane} ").as_bytes(), &escape(bytes), b"\n"].concat(),
+            Self::Extended(pane, age, bytes) => {
+                [format!("%extended-output %{pane} {age} : ").as_bytes(), &escape(bytes), b"\n"].concat()
+            }
+            Self::Pause(pane) => format!("%pause %{pane}\n").into_bytes(),
+            Self::Continue(pane) => format!("%continue %{pane}\n").into_bytes(),
+            Self::Mode(pane) => format!("%pane-mode-changed %{pane}\n").into_bytes(),
+            Self::Block { ok, flags, lines } => {
+                let mut bytes = format!("%begin 17 {number} {flags}\n").into_bytes();
+                for line in lines {
+                    bytes.extend([line.as_slice(), b"\n"].concat());
+                }
+                let end = if *ok { "%end" } else { "%error" };
+                bytes.extend(format!("{end} 17 {number} {flags}\n").into_bytes());
+                bytes
+            }
+        }
+    }
+
+    fn event(&self, number: u64) -> Event {
+        let pane = |pane: &u32| format!("%{pane}").parse().unwrap();
+        match self {
+            Self::Output(at, bytes) => Event::Notice(Notice::Output { pane: pane(at), bytes: bytes.clone() }),
+            Self::Extended(at, age, bytes) => {
+                let bytes = bytes.clone();
+                Event::Notice(Notice::ExtendedOutput { pane: pane(at), age_ms: *age, bytes })
+            }
+            Self::Pause(at) => Event::Notice(Notice::Pause(pane(at))),
+            Self::Continue(at) => Event::Notice(Notice::Continue(pane(at))),
+            Self::Mode(at) => Event::Notice(Notice::ModeChanged(pane(at))),
+            Self::Block { ok, flags, lines } => {
+                Event::Block { number, flags: *flags, ok: *ok, lines: lines.clone(), truncated: false }
+            }
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_conversation_comes_back_as_it_was_wherever_it_is_cut(
+        talk in prop::collection::vec(said(), 0..20),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let numbered = || talk.iter().zip(100..);
+        let stream: Vec<u8> = numbered().flat_map(|(said, number)| said.bytes(number)).collect();
+        let expected: Vec<Event> = numbered().map(|(said, number)| said.event(number)).collect();
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        at.extend([0, stream.len()]);
+        at.sort_unstable();
+        let mut parser = Parser::new();
+        let heard: Vec<Event> = at.windows(2).flat_map(|cut| events(&mut parser, &stream[cut[0]..cut[1]])).collect();
+        prop_assert_eq!(heard, expected);
+    }
+
     #[test]
     fn any_chunking_gives_the_same_events(stream in soup(), sizes in prop::collection::vec(1_usize..30, 1..50)) {
         let whole = events(&mut Parser::with_limits(64, 200), &stream);
