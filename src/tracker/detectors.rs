@@ -33,11 +33,17 @@ pub async fn follow(
     tracker: Tracker,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Ok(mut files) = Folders::watch(&[&folder]) else { return };
+    let Ok(mut files) = Folders::watch(&[&folder]) else {
+        drop(stop.wait_for(|stop| *stop).await);
+        return;
+    };
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            changed = files.changed() => if changed.is_err() { return },
+            changed = files.changed() => if changed.is_err() {
+                drop(stop.wait_for(|stop| *stop).await);
+                return;
+            },
         }
         let (library, problems) = load(&folder);
         report(&problems);
