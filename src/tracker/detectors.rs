@@ -33,16 +33,20 @@ pub async fn follow(
     tracker: Tracker,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Ok(mut files) = Folders::watch(&[&folder]) else {
-        drop(stop.wait_for(|stop| *stop).await);
-        return;
-    };
+    let mut stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
+    let mut files = Folders::watch(&[&folder]).ok();
     loop {
+        let changed = async {
+            match &mut files {
+                Some(files) => files.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            changed = files.changed() => if changed.is_err() {
-                drop(stop.wait_for(|stop| *stop).await);
-                return;
+            _ = &mut stopped => return,
+            is_watched = changed => if !is_watched {
+                files = None;
+                continue;
             },
         }
         let (library, problems) = load(&folder);
