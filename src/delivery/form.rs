@@ -201,7 +201,7 @@ mod tests {
             ("//x", Ok("//x")),
             (" !ls", Ok(" !ls")),
         ] {
-            assert_eq!(form(text, false).as_deref(), typed.as_ref().map(|text| *text).map_err(|why| why), "{text}");
+            assert_eq!(form(text, false).as_deref(), typed.as_ref().map(|text| *text), "{text}");
         }
         let command =
             |text: &str| Form::of(&Prompt::clean(text).unwrap(), &rules(false)).unwrap().command().map(str::to_owned);

@@ -1,12 +1,12 @@
 //! One prompt into one agent, with proof.
 //!
-//! Owns cleaning a text (`prompt`), deciding whether it may be typed now (`plan`), the place where it
-//! is to stand (`footing`), what a screen proves (`proof`),
-//! doing it step by step (`act`) beside a person at the same keyboard (`person`), the keys that interrupt (`keys`), following the turn (`turn`), and cutting its reply out
-//! of a screen (`reply`).
+//! Owns cleaning a text (`prompt`), the form in which a tool takes it as it was given (`form`), deciding whether it may
+//! be typed now (`plan`), the place where it is to stand (`footing`), a look with all that it says (`sight`, `proof`),
+//! what is to be done (`task`) and doing it step by step (`act`) beside a person at the same keyboard (`person`), the keys
+//! that interrupt (`keys`), following a line reader's turn (`turn`), and cutting its reply out of a screen (`reply`).
 //! Promises: intent is on record before the first byte; the check of the pane, the paste and its mark are one
 //! message, Enter is a second one; Enter follows only a text that the pane shows; every outcome names its evidence;
-//! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `survey` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
+//! nothing is ever typed a second time. Files but `act`, `person`, `keys`, `sight` and the end of a `turn` are pure. Callers: `queue`, `lifecycle`.
 
 mod act;
 mod against;
