@@ -15,7 +15,7 @@ fn live() -> (World, Agent, Http) {
     (world, agent, http)
 }
 
-fn event(event: Value) -> Value {
+fn event(event: &Value) -> Value {
     json!({"tool": "claude", "event": event})
 }
 
@@ -40,11 +40,11 @@ fn hooks_begin_and_end_a_turn() {
         answer.json()["signs"].clone()
     };
     let prompt = json!({"hook_event_name": "UserPromptSubmit", "prompt": "do it", "prompt_id": "p1"});
-    assert_eq!(took(event(prompt)), 1);
+    assert_eq!(took(event(&prompt)), 1);
     let turn = newest(&http, "a turn that runs", |turn| turn["prompt"] == "do it");
     assert_eq!((&turn["outcome"], &turn["started_by"][0]["source"]), (&Value::Null, &json!("hook")), "{turn}");
-    assert_eq!(took(event(json!({"hook_event_name": "SubagentStop"}))), 0, "it says nothing about turns");
-    took(event(json!({"hook_event_name": "Stop", "prompt_id": "p1", "last_assistant_message": "done *it*"})));
+    assert_eq!(took(event(&json!({"hook_event_name": "SubagentStop"}))), 0, "it says nothing about turns");
+    took(event(&json!({"hook_event_name": "Stop", "prompt_id": "p1", "last_assistant_message": "done *it*"})));
     let turn = newest(&http, "its end", |turn| turn["outcome"] == "success");
     assert_eq!(turn["reply"]["text"], "done *it*", "{turn}");
     assert_eq!((&turn["reply"]["exact"], &turn["reply"]["source"]), (&json!(true), &json!("hook")), "{turn}");
@@ -56,7 +56,7 @@ fn what_is_no_event_is_refused() {
     for (body, status, words) in [
         (json!({"tool": "bash", "event": {"hook_event_name": "Stop"}}), 422, "no event of a hook of `bash`"),
         (json!({"tool": "claude", "event": {"name": "Stop"}}), 422, "no event of a hook of `claude`"),
-        (event(json!({"hook_event_name": "Stop", "x": "y".repeat(300_000)})), 413, "at most 262144 are taken"),
+        (event(&json!({"hook_event_name": "Stop", "x": "y".repeat(300_000)})), 413, "at most 262144 are taken"),
     ] {
         let answer = http.post("/v1/agent-events", &body);
         assert_eq!(answer.status, status, "{answer:?}");

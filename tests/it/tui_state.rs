@@ -24,7 +24,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-fn set<'a>(names: &'a str) -> BTreeSet<&'a str> {
+fn set(names: &str) -> BTreeSet<&str> {
     names.split_whitespace().collect()
 }
 
@@ -146,7 +146,7 @@ fn a_turn_is_seen_from_its_prompt_to_its_end() {
     live.http.get("/v1/turns/turn-none").refused(404);
     live.http.get("/v1/turns?limit=0").refused(422);
 
-    let mut events = live.http.events("/v1/events?after=0").unwrap();
+    let events = live.http.events("/v1/events?after=0").unwrap();
     let mut kinds = Vec::new();
     while !kinds.contains(&"turn_ended".to_owned()) {
         let event: Value = serde_json::from_str(&events.next().data).unwrap();
