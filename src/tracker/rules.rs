@@ -169,12 +169,13 @@ impl Reducer {
             (Some(ComposerReading::Draft(text)), Some(open)) => open.is_prompt(text),
             _ => false,
         };
+        let answered = self.turns.open.as_ref().is_some_and(|open| open.record.reply.is_some());
         if marks.interrupted || self.interrupted_since_start() || given_back {
             (Outcome::Interrupted, None)
         } else if marks.failed {
             let error = self.evidence.frame.as_ref().and_then(|frame| frame.seen.reading.failed.clone());
             (Outcome::Failed, error)
-        } else if marks.finished || (settled_empty && composer == Some(&ComposerReading::Empty)) {
+        } else if marks.finished || ((settled_empty || answered) && composer == Some(&ComposerReading::Empty)) {
             (Outcome::Success, None)
         } else {
             (Outcome::Unknown, None)

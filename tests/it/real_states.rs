@@ -5,25 +5,30 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Http, Real, Sight, Tool, Watcher, World, eventually, eventually_within, now_ms, signal, stat};
+use crate::support::{Http, Real, Sight, Tool, Watcher, World, eventually, eventually_within, now_ms, signal};
 
 /// A real agent with a gateway, and somebody who watches its state.
 struct Scene {
-    world: World,
-    real: Real,
-    http: Http,
+    // Dropped in this order: who watches goes before what is watched.
     watcher: Watcher,
+    http: Http,
+    real: Real,
+    world: World,
 }
 
 impl Scene {
     fn new(tool: Tool) -> Option<Self> {
         let world = World::new();
         let real = world.real("alpha", tool)?;
+        Some(Self::over(world, real))
+    }
+
+    fn over(world: World, real: Real) -> Self {
         let http = Http::new(world.attach_quietly(&real.agent));
         let watcher = Watcher::new(&http);
-        let scene = Self { world, real, http, watcher };
+        let scene = Self { watcher, http, real, world };
         scene.is_ready(0);
-        Some(scene)
+        scene
     }
 
     /// Waits until the newest state is like this, at this moment or later; returns it.
@@ -200,10 +205,13 @@ fn commands_of_the_tool_are_no_lasting_work(scene: &Scene, clear: &str, compact:
 }
 
 /// What is left of a killed tool looks ready, and is not.
-fn a_killed_tool_is_down(scene: &Scene) {
-    for pid in scene.real.processes() {
+fn a_killed_tool_is_down(tool: Tool) {
+    let world = World::new();
+    let Some(real) = world.real_in_a_shell("alpha", tool) else { return };
+    let scene = Scene::over(world, real);
+    scene.answers("say before its end", "before its end");
+    for pid in scene.real.tools() {
         signal(pid, rustix::process::Signal::KILL);
-        eventually("its end", || stat(pid).map_or(Ok(()), |stat| Err(format!("{stat:?}"))));
     }
     scene.comes("a tool that is down", now_ms(), |sight| {
         sight.phase == "unknown" && sight.process == "tui_down" && sight.posture != "yes"
@@ -212,14 +220,21 @@ fn a_killed_tool_is_down(scene: &Scene) {
 
 fn every_situation(tool: Tool, question: &str, clear: &str, compact: &str) {
     let Some(scene) = Scene::new(tool) else { return };
+    let step = |name: &str| eprintln!("{}: {name}", tool.name());
+    step("answers");
     an_answer_and_a_long_silence(&scene);
+    step("a draft");
     a_draft_is_seen(&scene);
+    step("a tool call");
     a_tool_call_blocks(&scene, question);
+    step("Esc");
     esc_ends_a_turn(&scene);
+    step("an API error");
     an_api_error_is_a_failure(&scene);
+    step("other sizes");
     another_size_is_no_other_state(&scene);
+    step("commands");
     commands_of_the_tool_are_no_lasting_work(&scene, clear, compact);
-    a_killed_tool_is_down(&scene);
 }
 
 #[test]
@@ -235,4 +250,14 @@ fn codex_is_known_in_every_situation() {
 #[test]
 fn gemini_is_known_in_every_situation() {
     every_situation(Tool::Gemini, "Allow execution of", "/clear", "/compress");
+}
+
+#[test]
+fn a_killed_claude_in_a_shell_is_down() {
+    a_killed_tool_is_down(Tool::Claude);
+}
+
+#[test]
+fn a_killed_codex_in_a_shell_is_down() {
+    a_killed_tool_is_down(Tool::Codex);
 }

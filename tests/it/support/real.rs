@@ -227,6 +227,17 @@ impl World {
     /// Launches a real agent, and waits until it takes a prompt; `None` where it is not installed.
     #[track_caller]
     pub fn real(&self, name: &str, tool: Tool) -> Option<Real> {
+        self.real_behind(name, tool, &[])
+    }
+
+    /// The same in a shell, which stays when the tool ends.
+    #[track_caller]
+    pub fn real_in_a_shell(&self, name: &str, tool: Tool) -> Option<Real> {
+        self.real_behind(name, tool, &["sh", "-c", "\"$@\"; exec sh", "sh"])
+    }
+
+    #[track_caller]
+    fn real_behind(&self, name: &str, tool: Tool, shell: &[&str]) -> Option<Real> {
         let program = tool.program()?;
         let model = Model::new(self, name);
         let home = self.path().join(format!("{name}-home"));
@@ -235,7 +246,9 @@ impl World {
         settings.push(("HOME", home.display().to_string()));
         let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
         // The session's own environment, so that nothing of it is in the tmux server's.
-        let mut words = vec![name, "--tool", tool.name(), "--", "env"];
+        let mut words = vec![name, "--tool", tool.name(), "--"];
+        words.extend(shell);
+        words.push("env");
         words.extend(settings.iter().map(String::as_str));
         words.push(program.to_str().unwrap());
         let agent = self.launch_with(&words);
@@ -300,13 +313,23 @@ impl Real {
 impl Real {
     /// Every process of this agent, also one that has left the pane: all of them have its home.
     pub fn processes(&self) -> Vec<u32> {
+        self.with_its_home(|_| true)
+    }
+
+    /// The tool's own process.
+    pub fn tools(&self) -> Vec<u32> {
+        let name = self.tool.name();
+        self.with_its_home(|process| process.stat().is_ok_and(|stat| stat.comm == name))
+    }
+
+    fn with_its_home(&self, is_it: impl Fn(&procfs::process::Process) -> bool) -> Vec<u32> {
         let home = self.home.as_os_str();
         let ours = |process: &procfs::process::Process| {
             let environment = process.environ().unwrap_or_default();
             environment.get(OsStr::new("HOME")).is_some_and(|found| found == home)
         };
         let all = procfs::process::all_processes().unwrap().flatten();
-        let pids = all.filter(ours).map(|process| u32::try_from(process.pid).unwrap());
+        let pids = all.filter(ours).filter(is_it).map(|process| u32::try_from(process.pid).unwrap());
         pids.filter(|pid| stat(*pid).is_some()).collect()
     }
 }
