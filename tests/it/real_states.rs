@@ -70,7 +70,9 @@ impl Scene {
     fn ended(&self, prompt: &str) -> Value {
         eventually(&format!("the end of the turn `{prompt}`"), || match self.turn() {
             turn if turn["prompt"] == prompt && turn["ended_at_utc"].is_string() => Ok(turn),
-            turn => Err(format!("{turn:#}\n{:#?}", self.watcher.all().last())),
+            turn => {
+                Err(format!("{turn:#}\n{:#?}\n{:#}", self.watcher.all().last(), self.http.get("/v1/explain").json()))
+            }
         })
     }
 
@@ -124,6 +126,9 @@ fn a_tool_call_blocks(scene: &Scene, question: &str) {
     let texts = ["tool mkdir -p made-by-yes", "tool mkdir -p made-by-no"];
     scene.submit(texts[0]);
     scene.is_in("blocked", now_ms());
+    let asked = scene.http.get("/v1/approvals").ok()["approvals"][0].clone();
+    assert_eq!(asked["kind"], "permission", "{asked:#}");
+    assert!(asked["options"].as_array().is_some_and(|options| options.len() >= 2), "{asked:#}");
     scene.real.confirm(&scene.world, question);
     let turn = scene.ended(texts[0]);
     assert_eq!((&turn["outcome"], &turn["reply"]["text"]), (&"success".into(), &"tool done".into()), "{turn:#}");
