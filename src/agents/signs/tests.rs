@@ -2,7 +2,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::{agents::DialogKind, model::Outcome};
+use crate::{
+    agents::{DialogKind, Profile},
+    model::Outcome,
+};
+
+static CODEX: std::sync::LazyLock<Profile> = std::sync::LazyLock::new(|| Profile::find("codex", None).unwrap());
 
 /// Signs in a few words each.
 fn words(signs: &[Sign]) -> Vec<String> {
@@ -334,7 +339,7 @@ proptest! {
         Transcript::default().read(&line);
         Rollout::default().read(&line);
         Chat::default().read(&line);
-        title("codex", &line);
+        CODEX.title.read(&line);
     }
 }
 
