@@ -3,17 +3,19 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::watch;
 
-use super::Tracker;
+use super::{State, Tracker};
 use crate::{agents::Library, os::notify::Changes};
 
-/// How often to look for a folder that is not there, or that the kernel does not tell of. A watch of the folder above
-/// would take one of the few that a user has, from every gateway and for good.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often at most to look for a folder that is not there, or that the kernel does not tell of, and only after the
+/// agent did something: a gateway beside an idle agent does nothing. A watch of the folder above would take one of the
+/// few that a user has, from every gateway and for good.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A file that is written in place is whole so much later.
 const WHOLE: Duration = Duration::from_millis(50);
@@ -62,7 +64,9 @@ impl Detectors {
     pub async fn follow(mut self, tracker: Tracker, mut stop: watch::Receiver<bool>) {
         let mut stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
         let mut watched = watch(&self.folder);
+        let mut state = tracker.state();
         loop {
+            state.mark_unchanged();
             let now = Self::read(&self.folder);
             if now != self {
                 self = now;
@@ -74,7 +78,7 @@ impl Detectors {
             }
             tokio::select! {
                 _ = &mut stopped => return,
-                () = changed(&mut watched) => {}
+                () = changed(&mut watched, &mut state) => {}
             }
         }
     }
@@ -86,8 +90,12 @@ fn watch(folder: &Path) -> Option<Changes> {
     changes.add(folder).then_some(changes)
 }
 
-async fn changed(watched: &mut Option<Changes>) {
-    let Some(changes) = watched else { return tokio::time::sleep(LOOK).await };
+async fn changed(watched: &mut Option<Changes>, state: &mut watch::Receiver<Arc<State>>) {
+    let Some(changes) = watched else {
+        // The tracker is there as long as we are.
+        drop(state.changed().await);
+        return tokio::time::sleep(LOOK).await;
+    };
     match changes.any().await {
         Ok(()) => tokio::time::sleep(WHOLE).await,
         Err(_) => *watched = None,

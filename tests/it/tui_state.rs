@@ -320,6 +320,9 @@ fn own_rules_are_used_as_soon_as_they_are_there() {
         std::fs::write(folder.join("own.toml"), text).unwrap();
     };
     write("first");
+    // Beside an agent that does nothing, nobody looks for the folder.
+    let id = live.send("hello");
+    live.receives(&id, "turn_ended");
     rules(Some("first"), "seen-by-first");
     write("second");
     rules(Some("second"), "seen-by-second");
