@@ -24,6 +24,7 @@ bench:
     cargo build --release --example scripted-agent
     cargo bench --bench gateway
     cargo bench --bench queue
+    cargo bench --bench reading
     cargo bench --bench tracker
 
 # Make the terminal picture and the man pages again

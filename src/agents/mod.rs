@@ -21,7 +21,7 @@ mod version;
 
 pub use dialog::{Choice, Dialog, DialogKind};
 pub use library::{BadProfile, Library};
-pub use profile::{DeliveryRules, Fit, Profile, TitleMarks};
+pub use profile::{DeliveryRules, Fit, Profile};
 pub use reading::{ComposerReading, Fired, ScreenReading};
 pub use rules::ProfileError;
 pub use sign::Sign;

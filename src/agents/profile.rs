@@ -1,10 +1,14 @@
 //! One agent program, as data.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::{
     reading::ScreenReading,
     rules::{ProfileError, Rules, compile, line_of},
+    signs::TitleMarks,
     source::{DeliverySource, ProfileSource},
     version::{Range, Version},
 };
@@ -20,6 +24,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("aider", include_str!("profiles/aider.toml")),
 ];
 
+/// Each of them, once it was asked for.
+static READ: [OnceLock<Option<Profile>>; BUILT_IN.len()] = [const { OnceLock::new() }; BUILT_IN.len()];
+
 /// How well a profile fits the version that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fit {
@@ -27,6 +34,25 @@ pub enum Fit {
     Exact,
     /// Another or an unknown version: what is not certain is `unknown`. The sentence says why.
     Conservative(String),
+}
+
+impl Fit {
+    /// `exact` or `conservative`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Conservative(_) => "conservative",
+        }
+    }
+}
+
+impl std::fmt::Display for Fit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact => f.write_str(self.name()),
+            Self::Conservative(why) => write!(f, "{}: {why}", self.name()),
+        }
+    }
 }
 
 /// What delivery must respect for one tool.
@@ -102,17 +128,6 @@ impl DeliveryRules {
     }
 }
 
-/// What the title of a tool begins with.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TitleMarks {
-    /// While it works.
-    pub working: Vec<String>,
-    /// While it waits for a prompt.
-    pub idle: Vec<String>,
-    /// While it waits for an answer.
-    pub waiting: Vec<String>,
-}
-
 /// The rules for one program and the versions that they were made for. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -124,12 +139,28 @@ pub struct Profile {
     pub fit: Fit,
     /// Names of the tool's process.
     pub processes: Vec<String>,
-    /// What its title begins with.
+    /// What its title says.
     pub title: TitleMarks,
     /// For typing.
     pub delivery: DeliveryRules,
-    pub(super) rules: Arc<Rules>,
+    rules: Arc<Compiled>,
     versions: Range,
+}
+
+/// The rules, made ready when the first screen is read: patterns take longer to compile than a gateway may take to
+/// start.
+#[derive(Debug)]
+struct Compiled {
+    text: &'static str,
+    rules: OnceLock<Option<Rules>>,
+}
+
+impl Compiled {
+    fn rules(&self) -> Option<&Rules> {
+        // A test compiles every profile that comes with the program: nothing is left to be said here.
+        let compile = || compile(&toml::from_str(self.text).ok()?, self.text).ok();
+        self.rules.get_or_init(compile).as_ref()
+    }
 }
 
 impl Profile {
@@ -141,7 +172,13 @@ impl Profile {
 
     /// The profiles for a tool that come with the program. A test reads all of them: a mistake would be found there.
     pub(super) fn built_in(tool: &str) -> impl Iterator<Item = Self> {
-        BUILT_IN.iter().filter(move |(name, _)| *name == tool).filter_map(|(_, text)| Self::from_toml(text).ok())
+        let of_tool = BUILT_IN.iter().zip(&READ).filter(move |((name, _), _)| *name == tool);
+        of_tool.filter_map(|((_, text), read)| read.get_or_init(|| Self::later(text).ok()).clone())
+    }
+
+    /// Reads a profile that comes with the program, and leaves its patterns for later.
+    fn later(text: &'static str) -> Result<Self, ProfileError> {
+        Self::of(parse(text)?, text, Compiled { text, rules: OnceLock::new() })
     }
 
     /// Of profiles for one tool, the one that fits a version best.
@@ -182,26 +219,39 @@ impl Profile {
 
     /// Reads a profile. It fits exactly; whoever asks for a version says otherwise.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
-        let source: ProfileSource = toml::from_str(text).map_err(|error| ProfileError {
-            line: error.span().map_or(1, |span| line_of(text, span.start)),
-            message: error.message().replace('\n', ", "),
-        })?;
+        let source = parse(text)?;
+        let rules = compile(&source, text)?;
+        Self::of(source, text, Compiled { text: "", rules: OnceLock::from(Some(rules)) })
+    }
+
+    fn of(source: ProfileSource, text: &str, rules: Compiled) -> Result<Self, ProfileError> {
         let versions = Range::parse(source.versions.get_ref()).map_err(|message| ProfileError {
             line: line_of(text, source.versions.span().start),
             message: format!("`versions`: {message}"),
         })?;
-        let rules = Arc::new(compile(&source, text)?);
-        let title =
-            TitleMarks { working: source.title.working, idle: source.title.idle, waiting: source.title.waiting };
+        let title = TitleMarks::of(&source.title);
         let delivery = DeliveryRules::of(&source.delivery);
         let ProfileSource { tool, name, processes, .. } = source;
-        Ok(Self { tool, name, fit: Fit::Exact, processes, title, delivery, rules, versions })
+        Ok(Self { tool, name, fit: Fit::Exact, processes, title, delivery, rules: Arc::new(rules), versions })
+    }
+
+    /// Makes the patterns ready, which takes some milliseconds: once for all profiles of this name.
+    pub fn prepare(&self) {
+        self.rules.rules();
     }
 
     /// Reads a screen.
     pub fn read(&self, screen: &Screen) -> ScreenReading {
-        super::detect::read(&self.rules, self.fit == Fit::Exact, screen)
+        let rules = self.rules.rules();
+        rules.map(|rules| super::detect::read(rules, self.fit == Fit::Exact, screen)).unwrap_or_default()
     }
+}
+
+fn parse(text: &str) -> Result<ProfileSource, ProfileError> {
+    toml::from_str(text).map_err(|error| ProfileError {
+        line: error.span().map_or(1, |span| line_of(text, span.start)),
+        message: error.message().replace('\n', ", "),
+    })
 }
 
 #[cfg(test)]

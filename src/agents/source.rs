@@ -32,6 +32,7 @@ pub(super) struct ProfileSource {
     pub(super) delivery: DeliverySource,
 }
 
+/// What titles begin with: a text, or every character of a range as in `a-z`. The empty text begins every title.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TitleSource {

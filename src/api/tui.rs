@@ -258,6 +258,12 @@ pub struct Explanation {
     pub why: Option<String>,
     /// The rules by which the screen is read; null for a line reader.
     pub profile: Option<String>,
+    /// `exact`: they were made for the version that runs; else `conservative`. Null for a line reader.
+    #[serde(default)]
+    pub fit: Option<String>,
+    /// The version that runs, where it is known.
+    #[serde(default)]
+    pub tool_version: Option<String>,
     /// Why they are used with care: another version runs.
     pub conservative: Option<String>,
     /// The turn that runs.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     agents::{
         Profile,
-        signs::{self, Heard, ProgramStatus},
+        signs::{Heard, ProgramStatus},
     },
     model::{Moment, PaneId, Screen, Source, Spoken, TurnRecord},
     tracker::{Observation, Reducer, ScreenSeen, Seen, State, Timings, TurnEdge, When},
@@ -162,7 +162,7 @@ impl Player {
         if title == self.title {
             return;
         }
-        if let Some(sign) = signs::title(&self.tool, &title) {
+        if let Some(sign) = self.profile.as_ref().and_then(|profile| profile.title.read(&title)) {
             self.observe(at, Source::Title, Seen::Sign(sign));
         }
         self.title = title;

@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, View, Watcher, detectors, records},
+    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, Watcher, detectors, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -76,8 +76,7 @@ impl Work {
         let folder = root.home().map(|home| home.detectors());
         let (library, problems) = folder.as_deref().map(detectors::load).unwrap_or_default();
         detectors::report(&problems);
-        let profile = library.find(&tool, None);
-        let tracker = Tracker::new(profile.clone(), timings);
+        let tracker = Tracker::of(&tool, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
         let watcher = Watcher::new(eyes.clone(), tracker.clone(), tool.clone());
@@ -86,7 +85,7 @@ impl Work {
             control: clients,
             lock: root.delivery_lock(),
             owner,
-            view: View::new(&tool, profile),
+            tool: tool.clone(),
             tracker: tracker.clone(),
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
@@ -125,8 +124,8 @@ impl Work {
             ..
         } = self;
         if let Some(folder) = folder {
-            let (judged, named) = (tracker.clone(), tool.clone());
-            tasks.start("detectors", |stop| detectors::follow(folder, named, None, judged, stop));
+            let judged = tracker.clone();
+            tasks.start("detectors", |stop| detectors::follow(folder, judged, stop));
         }
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));

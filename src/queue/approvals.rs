@@ -48,7 +48,7 @@ impl Queue {
     /// [`Refusal`] when the pane cannot be looked at.
     pub async fn approvals(&self) -> Result<Approvals, Refusal> {
         let look = self.hand().look().await.map_err(|error| failed(&error))?;
-        let sight = Sight::survey(look, &self.inner.place.view);
+        let sight = Sight::survey(look, &self.inner.place.view());
         let open = sight.dialog().map(|dialog| self.approval(dialog));
         Ok(Approvals { approvals: open.into_iter().collect() })
     }
@@ -192,7 +192,7 @@ impl Queue {
     /// A look at the dialog with this id, or why it is not there any more.
     async fn still_open(&self, hand: &Hand, id: &str) -> Result<(Sight, Dialog), Refusal> {
         let look = hand.look().await.map_err(|error| failed(&error))?;
-        let sight = Sight::survey(look, &self.inner.place.view);
+        let sight = Sight::survey(look, &self.inner.place.view());
         match sight.dialog().cloned() {
             None => Err(Refusal::new(404, "no_dialog", "no dialog waits for an answer")),
             Some(dialog) if dialog.fingerprint() == id => Ok((sight, dialog)),

@@ -328,14 +328,14 @@ impl Worker {
 
     async fn tracked(&self, hand: &Hand) -> Value {
         match hand.look().await {
-            Ok(look) => self.tracked_at(Some(&Sight::survey(look, &self.queue.inner.place.view)), false),
+            Ok(look) => self.tracked_at(Some(&Sight::survey(look, &self.queue.inner.place.view())), false),
             Err(_) => self.tracked_at(None, false),
         }
     }
 
     fn tracked_at(&self, sight: Option<&Sight>, stable: bool) -> Value {
         let place = &self.queue.inner.place;
-        match place.view.profile() {
+        match place.view().profile() {
             Some(_) => admission::tracked(&place.tracker.now_state()),
             None => tracked_as(sight.map(|sight| &sight.reading), stable),
         }
@@ -382,7 +382,7 @@ impl Worker {
         loop {
             let look = hand.look().await.map_err(|error| failed(&error))?;
             let quiet = self.quiet.observe(&look, self.age());
-            let (view, tracker) = (&self.queue.inner.place.view, &self.queue.inner.place.tracker);
+            let (view, tracker) = (&self.queue.inner.place.view(), &self.queue.inner.place.tracker);
             let state = tracker.now_state();
             let sight = Sight::survey(look, view);
             if view.profile().is_some()
@@ -422,7 +422,7 @@ impl Worker {
         look: Look,
         next: &Prompt,
     ) -> Result<Look, Refusal> {
-        let view = &self.queue.inner.place.view;
+        let view = &self.queue.inner.place.view();
         let of_old = if view.tool().starts_with("codex") { "/new" } else { "/clear" };
         let command = view.profile().map_or(of_old, |profile| profile.delivery.new_chat.as_str());
         let unready = |detail: String| Refusal::new(422, "dispatch_failed", format!("new conversation: {detail}"));

@@ -62,7 +62,7 @@ impl Worker {
         }
         let begun = Instant::now();
         loop {
-            let view = &self.queue.inner.place.view;
+            let view = &self.queue.inner.place.view();
             if let Ok(look) = hand.look().await
                 && Sight::glance(look, view).is_empty()
             {

@@ -118,7 +118,7 @@ impl Interrupts {
         };
         let place = &self.queue.inner.place;
         // A tool has a key of its own for it, whatever the terminal makes of others.
-        let modes = modes.filter(|_| place.view.profile().is_none());
+        let modes = modes.filter(|_| place.view().profile().is_none());
         let pressed = interrupt(&hand, &self.queue.inner.keys, pid, modes, id.as_str()).await;
         if matches!(pressed, Ok((_, Acted::Done)) | Err(HandError::NoAnswer(_))) {
             place.tracker.observe(&Observation { source: Source::Input, seen: Seen::InterruptPressed });

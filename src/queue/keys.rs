@@ -25,7 +25,7 @@ impl Worker {
         let (queue, agent) = (self.queue.clone(), self.queue.agent());
         let hand = queue.hand();
         let look = hand.look().await.map_err(|error| failed(&error))?;
-        let reading = Sight::survey(look, &queue.inner.place.view).reading;
+        let reading = Sight::survey(look, &queue.inner.place.view()).reading;
         // Keys may answer a dialog or wake a program, so readiness does not count; that they arrive does.
         if let Some(why) =
             reading.against.filter(|why| why.hard && !matches!(why.reason, "dialog" | "menu" | "starting" | "busy"))

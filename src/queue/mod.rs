@@ -92,10 +92,18 @@ pub struct Place {
     pub lock: PathBuf,
     /// This gateway's name among all hands that ever type here: letters, digits and `-`.
     pub owner: String,
-    /// How the agent's screen is read.
-    pub view: View,
-    /// Who knows what the agent does.
+    /// The agent's program as it was recorded.
+    pub tool: String,
+    /// Who knows what the agent does, and how its screen is read.
     pub tracker: Tracker,
+}
+
+impl Place {
+    /// How the agent's screen is read now. One delivery keeps to one view: the version that runs may become known
+    /// meanwhile.
+    fn view(&self) -> View {
+        View::new(&self.tool, self.tracker.profile())
+    }
 }
 
 /// What the status document says about the queue.

@@ -104,7 +104,7 @@ impl Queue {
         if let Err(error) = hand.take().await {
             return Ok(Done::Waits("tmux_unreachable", error.to_string()));
         }
-        let (view, tracker) = (&self.inner.place.view, &self.inner.place.tracker);
+        let (view, tracker) = (&self.inner.place.view(), &self.inner.place.tracker);
         let form = match Form::of(&text.prompt, view.rules()) {
             Ok(form) => form,
             Err((reason, detail)) => return Ok(Done::Waits(reason, detail)),

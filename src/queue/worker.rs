@@ -115,7 +115,7 @@ impl Worker {
             };
             let queue = self.queue.clone();
             let takes_arrivals = !matches!(next, Next::Blocked(_));
-            let heeds_state = self.queue.inner.place.view.profile().is_some() && next != Next::Idle;
+            let heeds_state = self.queue.inner.place.view().profile().is_some() && next != Next::Idle;
             let pause = async {
                 match next {
                     Next::Again => {}
@@ -199,7 +199,8 @@ impl Worker {
         }
         let quiet = self.quiet.observe(&look, self.age());
         let place = &self.queue.inner.place;
-        let sight = Sight::glance(look, &place.view).weighed(&place.view, &place.tracker.now_state());
+        let view = place.view();
+        let sight = Sight::glance(look, &view).weighed(&view, &place.tracker.now_state());
         if quiet.is_zero() {
             // A prompt that came back is taken at once; a spinner is not followed step by step.
             self.pause = if sight.reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
@@ -220,11 +221,12 @@ impl Worker {
     async fn at_work(&mut self, head: &QueuedRow) -> Option<Next> {
         let place = &self.queue.inner.place;
         let (state, is_urgent) = (place.tracker.now_state(), head.kind == RequestKind::Interrupt);
-        if place.view.profile().is_none() || is_urgent || !matches!(state.phase, Phase::Active | Phase::Blocked) {
+        let view = place.view();
+        if view.profile().is_none() || is_urgent || !matches!(state.phase, Phase::Active | Phase::Blocked) {
             return None;
         }
         let nothing = Reading { against: None, pending: Pending::Unknown, screen: None };
-        let why = place.view.weigh(nothing, &state).against?;
+        let why = view.weigh(nothing, &state).against?;
         self.quiet.reset();
         self.defer(&head.id, why.reason, why.detail).await;
         Some(Next::Blocked(AT_WORK))
@@ -246,7 +248,7 @@ impl Worker {
             }
         };
         let now = clock::now().epoch_millis() / 1000;
-        match decide(&prompt, &self.queue.inner.place.view, &sight, AdmissionPolicy::ReadyOnly, quiet, now) {
+        match decide(&prompt, &self.queue.inner.place.view(), &sight, AdmissionPolicy::ReadyOnly, quiet, now) {
             Decision::Refuse(reason, detail) => {
                 self.queue.refuse(&head.id, reason, &detail).await?;
                 Ok(Next::Again)
@@ -290,7 +292,7 @@ impl Worker {
 
     /// The turn to follow from now on. One that is still open ends here: its end cannot be told from the new one's.
     pub(super) async fn follow_next(&mut self, turn: Turn, prompt: &Prompt) {
-        let view = &self.queue.inner.place.view;
+        let view = &self.queue.inner.place.view();
         if view.profile().is_some() {
             let form = Form::of(prompt, view.rules()).ok();
             let command = form.and_then(|form| form.command().map(str::to_owned));

@@ -24,15 +24,9 @@ pub fn load(folder: &Path) -> (Library, Vec<String>) {
     (library, problems)
 }
 
-/// Gives the tracker its tool's profile anew whenever a file in the folder was replaced, until told to stop. Without
-/// such a folder, or without a watch on it, the profile stays as it is.
-pub async fn follow(
-    folder: std::path::PathBuf,
-    tool: String,
-    version: Option<String>,
-    tracker: Tracker,
-    mut stop: watch::Receiver<bool>,
-) {
+/// Gives the tracker other profiles to choose from whenever a file in the folder was replaced, until told to stop.
+/// Without such a folder, or without a watch on it, they stay as they are.
+pub async fn follow(folder: std::path::PathBuf, tracker: Tracker, mut stop: watch::Receiver<bool>) {
     let mut stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
     let mut files = Folders::watch(&[&folder]).ok();
     loop {
@@ -51,12 +45,7 @@ pub async fn follow(
         }
         let (library, problems) = load(&folder);
         report(&problems);
-        let profile = library.find(&tool, version.as_deref());
-        tracing::info!(
-            profile = profile.as_ref().map(|profile| profile.name.as_str()),
-            "the detectors were read again"
-        );
-        tracker.use_profile(profile);
+        tracker.use_library(library);
     }
 }
 

@@ -30,6 +30,8 @@ impl Reducer {
             since_utc: state.phase_since.wall.iso_millis(),
             why: state.why.clone(),
             profile: self.profile.as_ref().map(|profile| profile.name.clone()),
+            fit: self.profile.as_ref().map(|profile| profile.fit.name().to_owned()),
+            tool_version: state.process.as_ref().and_then(|process| process.version.clone()),
             conservative: self.conservative().map(str::to_owned),
             turn: state.turn.clone(),
             awaited_prompt: state.awaited,

@@ -17,7 +17,7 @@ use super::{
     sight,
 };
 use crate::{
-    agents::signs::{self, Heard, ProgramStatus},
+    agents::signs::{Heard, ProgramStatus},
     api::{RecordingAction, Recordings},
     model::{PaneId, Screen, Source},
     os::files::FileError,
@@ -157,6 +157,8 @@ enum Wake {
     Due(Due),
     Nudged,
     Turned,
+    /// The rules to read by are others now.
+    Judged,
     Stopped,
 }
 
@@ -183,6 +185,7 @@ impl Watcher {
     pub async fn run(mut self, mut feeds: mpsc::Receiver<Feed>, mut stop: watch::Receiver<bool>) {
         let eyes = self.eyes.clone();
         let mut panes = eyes.shared.pane.subscribe();
+        let mut profiles = self.tracker.profiles();
         loop {
             let due = self.pace.due();
             let wake = tokio::select! {
@@ -191,6 +194,7 @@ impl Watcher {
                 Some(feed) = feeds.recv() => Wake::Fed(feed),
                 printed = printed(self.feed.as_mut()) => printed.map_or(Wake::FeedEnded, Wake::Printed),
                 _ = panes.changed() => Wake::Turned,
+                _ = profiles.changed() => Wake::Judged,
                 () = eyes.shared.nudged.notified() => Wake::Nudged,
                 what = at(self.began, due) => Wake::Due(what),
             };
@@ -204,7 +208,7 @@ impl Watcher {
                 Wake::Fed(feed) => self.fed(feed, now),
                 Wake::FeedEnded => self.feed_ended(now),
                 Wake::Printed(printed) => self.printed(&printed, now).await,
-                Wake::Nudged => self.pace.nudge(now),
+                Wake::Nudged | Wake::Judged => self.pace.nudge(now),
                 Wake::Turned => {
                     self.last = None;
                     self.pace.nudge(now);
@@ -344,7 +348,7 @@ impl Watcher {
         if self.title == title {
             return;
         }
-        if let Some(sign) = signs::title(&self.tool, &title) {
+        if let Some(sign) = self.tracker.profile().and_then(|profile| profile.title.read(&title)) {
             self.say(Source::Title, Seen::Sign(sign));
         }
         self.title = title;

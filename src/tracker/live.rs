@@ -12,11 +12,12 @@ use tokio::{
 
 use super::{
     Observation, Reducer, Seen, State, Timings, TurnEdge, When,
+    choice::Choice,
     document::{self, Parser},
     history::History,
 };
 use crate::{
-    agents::Profile,
+    agents::{Library, Profile},
     api::{Explanation, TrackedSession, TuiHistory, TuiState},
     model::{Moment, RequestId, Source},
     os::clock,
@@ -44,6 +45,8 @@ pub struct Tracker {
 struct Shared {
     core: Mutex<Core>,
     state: watch::Sender<Arc<State>>,
+    /// What everybody reads the tool by.
+    profile: watch::Sender<Option<Profile>>,
     edges: broadcast::Sender<TurnEdge>,
     /// Told whenever the moment of the next tick may have changed.
     rescheduled: Notify,
@@ -53,21 +56,35 @@ struct Shared {
 #[derive(Debug)]
 struct Core {
     reducer: Reducer,
+    /// `None`: the profile was given, and stays.
+    choice: Option<Choice>,
     history: History,
 }
 
 impl Tracker {
-    /// A tracker that knows nothing yet. `None`: the tool is a line reader.
+    /// A tracker that knows nothing yet, and reads the tool by the profile for the version that its process turns out
+    /// to be.
+    pub fn of(tool: &str, library: Library, timings: Timings) -> Self {
+        let choice = Choice::new(tool.to_owned(), library);
+        Self::with(choice.profile(), Some(choice), timings)
+    }
+
+    /// A tracker that knows nothing yet and keeps this profile. `None`: the tool is a line reader.
     pub fn new(profile: Option<Profile>, timings: Timings) -> Self {
+        Self::with(profile, None, timings)
+    }
+
+    fn with(profile: Option<Profile>, choice: Option<Choice>, timings: Timings) -> Self {
         let began = Instant::now();
         let now = When { since: Duration::ZERO, wall: clock::now() };
-        let reducer = Reducer::new(profile, timings, now);
+        let reducer = Reducer::new(profile.clone(), timings, now);
         let state = Arc::new(reducer.state().clone());
         let mut history = History::default();
         history.record(now, &state);
         let shared = Shared {
-            core: Mutex::new(Core { reducer, history }),
+            core: Mutex::new(Core { reducer, choice, history }),
             state: watch::Sender::new(state),
+            profile: watch::Sender::new(profile),
             edges: broadcast::Sender::new(MOST_EDGES),
             rescheduled: Notify::new(),
             began,
@@ -77,7 +94,14 @@ impl Tracker {
 
     /// Takes in what a sense says.
     pub fn observe(&self, observation: &Observation) {
-        self.change(|reducer, when| reducer.take(when, observation));
+        self.change(|core, when| {
+            if let Seen::Process(seen) = &observation.seen
+                && core.choice.as_mut().is_some_and(|choice| choice.learn(seen))
+            {
+                self.choose(core);
+            }
+            core.reducer.take(when, observation)
+        });
         self.shared.rescheduled.notify_one();
     }
 
@@ -141,14 +165,38 @@ impl Tracker {
         core.reducer.explain(self.now())
     }
 
-    /// The profile that the tool is read by now.
+    /// The profile that the tool is read by now: for its version, as far as that is known.
     pub fn profile(&self) -> Option<Profile> {
-        self.core().reducer.profile.clone()
+        self.shared.profile.borrow().clone()
     }
 
-    /// Another profile for the tool: its rules changed.
-    pub fn use_profile(&self, profile: Option<Profile>) {
-        self.core().reducer.use_profile(profile);
+    /// The same, for whoever must look anew when it is another one.
+    pub fn profiles(&self) -> watch::Receiver<Option<Profile>> {
+        self.shared.profile.subscribe()
+    }
+
+    /// Other profiles to choose from: files of them changed.
+    pub fn use_library(&self, library: Library) {
+        self.change(|core, when| {
+            if let Some(choice) = &mut core.choice {
+                choice.use_library(library);
+            }
+            self.choose(core);
+            core.reducer.tick(when)
+        });
+        self.shared.rescheduled.notify_one();
+    }
+
+    fn choose(&self, core: &mut Core) {
+        let Some(choice) = &core.choice else { return };
+        let profile = choice.profile();
+        tracing::info!(
+            profile = profile.as_ref().map(|profile| profile.name.as_str()),
+            fit = profile.as_ref().map(|profile| profile.fit.to_string()),
+            "the screen is read by these rules"
+        );
+        core.reducer.use_profile(profile.clone());
+        self.shared.profile.send_replace(profile);
     }
 
     /// Lets time-driven changes happen when they are due, until told to stop.
@@ -162,18 +210,18 @@ impl Tracker {
                 }
             };
             tokio::select! {
-                () = due => self.change(Reducer::tick),
+                () = due => self.change(|core, when| core.reducer.tick(when)),
                 () = self.shared.rescheduled.notified() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Reducer, When) -> Vec<TurnEdge>) {
+    fn change(&self, change: impl FnOnce(&mut Core, When) -> Vec<TurnEdge>) {
         let mut core = self.core();
         // Under the lock: two senses must not overtake each other on the clock.
         let when = self.now();
-        let edges = change(&mut core.reducer, when);
+        let edges = change(&mut core, when);
         let state = Arc::new(core.reducer.state().clone());
         core.history.record(when, &state);
         self.shared.state.send_if_modified(|current| {

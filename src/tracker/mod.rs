@@ -1,11 +1,12 @@
 //! What the agent is doing: evidence in, a reading out.
 //!
 //! Owns the state of one session: observations (`observation`), the reducer (`reduce`, with its evidence, rules and
-//! turns), its handle (`live`), and what was (`history`). Beside it, reading a pane that looks like any line reader's
+//! turns), the profile that it is read by (`choice`), its handle (`live`), and what was (`history`). Beside it, reading a pane that looks like any line reader's
 //! (`generic`), its composer (`composer`), and how long it has been quiet (`quiet`). Promises: everything but `live` is
 //! pure, the clock is an argument; `ready` is said only with proof, and every other answer names what speaks against it.
 //! Callers: `delivery`, `queue`, `http`, `gateway`, `contract`.
 
+mod choice;
 mod clock;
 mod composer;
 mod conclude;

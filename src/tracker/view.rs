@@ -1,6 +1,8 @@
 //! One agent's screen, for somebody who wants to type: any line reader's prompt at the cursor, or the composer of a tool
 //! that has a profile. Pure.
 
+use std::sync::LazyLock;
+
 use super::{
     Phase, State,
     generic::{self, Around, Pending, Reading, Why},
@@ -10,19 +12,20 @@ use crate::{
     tmux::input::Look,
 };
 
+/// What holds for any line reader.
+static STANDARD: LazyLock<DeliveryRules> = LazyLock::new(DeliveryRules::default);
+
 /// How the screen of one agent is read, and what delivery must respect for it.
 #[derive(Debug, Clone)]
 pub struct View {
     tool: String,
     profile: Option<Profile>,
-    rules: DeliveryRules,
 }
 
 impl View {
     /// The view of this program. `None`: it is read as any line reader.
     pub fn new(tool: &str, profile: Option<Profile>) -> Self {
-        let rules = profile.as_ref().map(|profile| profile.delivery.clone()).unwrap_or_default();
-        Self { tool: tool.to_owned(), profile, rules }
+        Self { tool: tool.to_owned(), profile }
     }
 
     /// The program as it was recorded.
@@ -37,7 +40,7 @@ impl View {
 
     /// What delivery must respect.
     pub fn rules(&self) -> &DeliveryRules {
-        &self.rules
+        self.profile.as_ref().map_or(&STANDARD, |profile| &profile.delivery)
     }
 
     /// Reads a look.
@@ -73,7 +76,7 @@ impl View {
                     .turn
                     .as_ref()
                     .map_or_else(|| "a prompt was just submitted".to_owned(), |turn| turn.id.clone());
-                Some(("busy", format!("the program works ({turn})"), self.rules.enter_only_when_idle))
+                Some(("busy", format!("the program works ({turn})"), self.rules().enter_only_when_idle))
             }
             Phase::Unknown => Some(("unknown", format!("what the program does is not known: {}", told()), false)),
         };
@@ -102,7 +105,7 @@ impl View {
             return why("menu", "a menu of the composer is open: Enter would take its choice".to_owned(), true);
         }
         if let Some(sign) = screen.working.first() {
-            return why("busy", format!("the program works ({sign})"), self.rules.enter_only_when_idle);
+            return why("busy", format!("the program works ({sign})"), self.rules().enter_only_when_idle);
         }
         match &screen.composer {
             ComposerReading::Empty if screen.queued == Some(true) => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Signs, text};
 use crate::{
     agents::{DialogKind, Sign},
-    model::Outcome,
+    model::{Moment, Outcome},
 };
 
 /// Reads a hook's event. `PreCompress` comes before every turn, and says nothing.
@@ -35,6 +35,9 @@ pub(super) fn hooks(event: &Value) -> Option<Signs> {
     Some(signs)
 }
 
+/// How long writing a history again takes, by the moments of its messages: they all have one, but for a long history.
+const REWRITE_MILLIS: i64 = 100;
+
 /// Reads a chat file (`session-*.jsonl`), line by line.
 ///
 /// Nothing in it says that a turn is over, but for a failure or an interrupt: an answer may be followed by a tool's call.
@@ -42,8 +45,10 @@ pub(super) fn hooks(event: &Value) -> Option<Signs> {
 pub struct Chat {
     /// The conversation's id, from the first line.
     pub session: Option<String>,
-    /// Prompts that were told already. An interrupted tool makes Gemini write its whole history again, with new ids.
+    /// Prompts that were told already.
     told: HashSet<(String, String)>,
+    /// When its history was written again: an interrupted tool makes Gemini do that, with new ids and one new moment.
+    rewritten: Option<Moment>,
     /// What was answered since the last prompt, by the id of the message.
     answers: Vec<(String, String)>,
 }
@@ -62,11 +67,19 @@ impl Chat {
 
     fn message(&mut self, message: &Value) -> Option<Sign> {
         let stamp = text(&message["timestamp"]).unwrap_or_default();
-        match message["type"].as_str()? {
+        let kind = message["type"].as_str()?;
+        let typed = if kind == "user" { Some(content(&message["content"])?) } else { None };
+        if typed.as_ref().is_some_and(|typed| typed.starts_with("<session_context>")) {
+            self.rewritten = Moment::parse(&stamp);
+            return None;
+        }
+        if kind != "info" && self.is_history(&stamp) {
+            return None;
+        }
+        match kind {
             "user" => {
-                let typed = content(&message["content"])?;
-                // The id is new after a rewrite; the moment and the text are not.
-                if !self.told.insert((stamp, typed.clone())) || typed.starts_with("<session_context>") {
+                let typed = typed?;
+                if !self.told.insert((stamp, typed.clone())) {
                     return None;
                 }
                 self.answers.clear();
@@ -76,8 +89,8 @@ impl Chat {
                 let id = text(&message["id"]).unwrap_or_default();
                 let said = content(&message["content"])?;
                 if self.answers.iter().any(|(known, text)| *known == id && *text == said) {
-                    // The same message with the results of its calls: it goes on.
-                    return Some(Sign::Working);
+                    // The same message with the results of its calls. It goes on, and its title says for how long.
+                    return None;
                 }
                 self.answers.retain(|(known, _)| *known != id);
                 self.answers.push((id, said.clone()));
@@ -87,6 +100,14 @@ impl Chat {
             "error" => Some(ended(Outcome::Failed, text(&message["content"]).map(|said| plain(&said)))),
             _ => None,
         }
+    }
+}
+
+impl Chat {
+    /// Was this written down when the history was?
+    fn is_history(&self, stamp: &str) -> bool {
+        let (Some(rewritten), Some(at)) = (self.rewritten, Moment::parse(stamp)) else { return false };
+        (0..REWRITE_MILLIS).contains(&(at.epoch_millis() - rewritten.epoch_millis()))
     }
 }
 

@@ -15,7 +15,7 @@ pub use claude::{Status as ClaudeStatus, Transcript};
 pub use codex::Rollout;
 pub use gemini::Chat;
 pub use program_status::{Heard, ProgramStatus};
-pub use title::title;
+pub use title::TitleMarks;
 
 use super::Sign;
 

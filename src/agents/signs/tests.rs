@@ -2,7 +2,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::{agents::DialogKind, model::Outcome};
+use crate::{
+    agents::{DialogKind, Profile},
+    model::Outcome,
+};
+
+static CODEX: std::sync::LazyLock<Profile> = std::sync::LazyLock::new(|| Profile::find("codex", None).unwrap());
 
 /// Signs in a few words each.
 fn words(signs: &[Sign]) -> Vec<String> {
@@ -194,6 +199,29 @@ fn codex_tells_of_its_hidden_conversations_and_they_are_passed_over() {
 }
 
 #[test]
+fn a_history_that_gemini_writes_again_is_no_news() {
+    let mut chat = Chat::default();
+    let line = |at: &str, kind: &str, text: &str| {
+        format!(r#"{{"id":"i","timestamp":"2026-11-21T21:40:{at}Z","type":"{kind}","content":[{{"text":"{text}"}}]}}"#)
+    };
+    let said: Vec<String> = [
+        line("41.000", "user", "<session_context> today"),
+        line("48.000", "user", "say one"),
+        line("48.100", "gemini", "one"),
+        line("50.000", "user", "tool x"),
+        line("53.352", "info", "Request cancelled."),
+        line("53.352", "user", "<session_context> say one"),
+        line("53.352", "gemini", "one"),
+        line("53.353", "user", "tool x"),
+        line("55.000", "user", "say one"),
+    ]
+    .iter()
+    .flat_map(|line| read(line, |line| chat.read(line)))
+    .collect();
+    assert_eq!(said, ["prompt say one", "replied one", "prompt tool x", "prompt say one"]);
+}
+
+#[test]
 fn gemini_tells_prompts_answers_and_failures() {
     let mut chat = Chat::default();
     let said = read(record!("gemini/chat.jsonl"), |line| chat.read(line));
@@ -207,7 +235,6 @@ fn gemini_tells_prompts_answers_and_failures() {
             "interrupted - -",
             "prompt tool mkdir -p made",
             "replied I will run a command.",
-            "working",
             "replied tool done",
             "prompt error 400",
             "failed - stub model says 400",
@@ -312,7 +339,7 @@ proptest! {
         Transcript::default().read(&line);
         Rollout::default().read(&line);
         Chat::default().read(&line);
-        title("codex", &line);
+        CODEX.title.read(&line);
     }
 }
 

@@ -72,7 +72,7 @@ async fn lives(tracker: &Tracker, tool: &str, pane: Option<u32>) {
     let mut looks = 0;
     let kernel = Kernel { tracker, last: Mutex::new(None) };
     loop {
-        let found = program::find(tool, pane);
+        let found = program::find(tool, tracker.profile().as_ref(), pane);
         kernel.says(|_| seen(&found));
         let Found::Tool(program) = found else {
             appears(tracker, looks).await;

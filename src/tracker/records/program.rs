@@ -43,13 +43,12 @@ pub(super) enum Found {
 }
 
 /// Looks for a tool below the process of its pane.
-pub(super) fn find(tool: &str, pane: Option<u32>) -> Found {
+pub(super) fn find(tool: &str, profile: Option<&Profile>, pane: Option<u32>) -> Found {
     let Some(pane) = pane else { return Found::Gone };
     let family = family::family(pane);
-    let profile = Profile::find(tool, None);
     let mut names = vec![tool.to_owned()];
     let has_profile = profile.is_some();
-    names.extend(profile.map(|profile| profile.processes).unwrap_or_default());
+    names.extend(profile.iter().flat_map(|profile| profile.processes.iter().cloned()));
     let members: Vec<Member> = family.iter().filter(|one| one.same_terminal && is_it(one, &names)).cloned().collect();
     if !members.is_empty() {
         return Found::Tool(Program { members });
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_pane_without_a_process_has_no_tool() {
-        assert_eq!(find("claude", None), Found::Gone);
-        assert_eq!(find("claude", Some(u32::MAX)), Found::Gone);
+        assert_eq!(find("claude", None, None), Found::Gone);
+        assert_eq!(find("claude", None, Some(u32::MAX)), Found::Gone);
     }
 }

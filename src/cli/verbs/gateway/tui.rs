@@ -164,7 +164,11 @@ pub(super) fn explain(context: &Context, selectors: &Selectors, report: &Reporte
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = vec![("phase", format!("{}, since {}", explanation.phase, explanation.since_utc))];
-    let rules = explanation.profile.clone().unwrap_or_else(|| "any line reader's".to_owned());
+    let rules = match (&explanation.profile, &explanation.tool_version) {
+        (None, _) => "any line reader's".to_owned(),
+        (Some(profile), None) => profile.clone(),
+        (Some(profile), Some(version)) => format!("{profile}, for version {version}"),
+    };
     rows.extend(explanation.why.clone().map(|why| ("why", why)));
     rows.extend(
         explanation.turn.as_ref().map(|turn| ("turn", format!("{} runs since {}", turn.id, turn.started_at_utc))),
