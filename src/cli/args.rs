@@ -25,7 +25,8 @@ use crate::{api::TimingWishes, model::shell_quote};
 #[derive(Debug, Parser)]
 #[command(name = "agents", version, propagate_version = true, max_term_width = 100, subcommand_required = true)]
 #[command(after_help = "Exit status: 0 done, 1 internal, 2 usage, 3 not found, 4 ambiguous, 5 already attached, \
-6 not attached, 7 tmux, 8 refused, 9 unconfirmed, 10 timeout, 11 unauthorized, 12 incompatible.")]
+6 not attached, 7 tmux, 8 refused, 9 unconfirmed, 10 timeout, 11 unauthorized, 12 incompatible, \
+13 turn failed.")]
 pub struct Cli {
     #[command(flatten)]
     pub(super) global: Global,

@@ -34,6 +34,22 @@ impl Followed {
         let ended = self.detail.receipts.iter().rev().find(|receipt| receipt.receipt == Receipt::TurnEnded)?;
         ended.evidence.as_ref()?.get("reply")?.as_str()
     }
+
+    /// A turn that did not come to a good end.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let ended = self.detail.receipts.iter().rev().find(|receipt| receipt.receipt == Receipt::TurnEnded)?;
+        let evidence = ended.evidence.as_ref()?;
+        let text = |name: &str| evidence.get(name).and_then(|value| value.as_str());
+        let message = match (text("outcome")?, text("error")) {
+            ("failed", Some(error)) => format!("the turn failed: {error}"),
+            ("failed", None) => "the turn failed".to_owned(),
+            ("interrupted", _) => "the turn was interrupted".to_owned(),
+            _ => return None,
+        };
+        let id = text("turn_id").unwrap_or("last");
+        let hint = format!("`agents gateway turns show {id}` says how that is known; the prompt is not sent again");
+        Some(Failure::new(ErrorCode::TurnFailed, message, hint))
+    }
 }
 
 /// Follows a request until the goal, its end, or the end of patience. Each receipt is told once.

@@ -78,7 +78,7 @@ impl Reporter {
 
     /// Puts the typed selector behind every command about this session that names none.
     fn addressed(&self, text: &str) -> String {
-        const COMMANDS: [&str; 17] = [
+        const COMMANDS: [&str; 21] = [
             "agents gateway attach",
             "agents gateway status",
             "agents gateway detach",
@@ -90,6 +90,10 @@ impl Reporter {
             "agents gateway tui",
             "agents gateway explain",
             "agents gateway turns",
+            "agents gateway approvals",
+            "agents gateway approve",
+            "agents gateway screen",
+            "agents gateway record",
             "agents attach-terminal",
             "agents prompt",
             "agents relaunch",

@@ -31,11 +31,13 @@ pub enum ErrorCode {
     Unauthorized,
     /// A file or a peer speaks a version this program does not know.
     Incompatible,
+    /// The prompt was given, and its turn failed or was interrupted.
+    TurnFailed,
 }
 
 impl ErrorCode {
     /// Every code, in the order of exit statuses. The reference page is generated from it.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Internal,
         Self::Usage,
         Self::TargetNotFound,
@@ -48,6 +50,7 @@ impl ErrorCode {
         Self::Timeout,
         Self::Unauthorized,
         Self::Incompatible,
+        Self::TurnFailed,
     ];
 
     /// The name in JSON (`error.code`).
@@ -94,6 +97,9 @@ impl ErrorCode {
             Self::Unauthorized => ("unauthorized", 11, 401, "the caller did not prove that it may"),
             Self::Incompatible => {
                 ("incompatible", 12, 409, "a file or a peer has a version this program does not know")
+            }
+            Self::TurnFailed => {
+                ("turn_failed", 13, 502, "the prompt was given, and its turn failed or was interrupted")
             }
         }
     }
@@ -172,6 +178,6 @@ mod tests {
     #[test]
     fn every_exit_status_is_used_once_and_follows_the_table() {
         let statuses: Vec<u8> = ErrorCode::ALL.iter().map(|code| code.exit_status()).collect();
-        assert_eq!(statuses, (1..=12).collect::<Vec<u8>>());
+        assert_eq!(statuses, (1..=13).collect::<Vec<u8>>());
     }
 }

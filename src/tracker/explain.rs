@@ -73,33 +73,45 @@ impl Reducer {
             add(source, says, "active", true, None, open.began);
         }
         let work = self.weak_work(&mut clock);
+        // All but the process say the same as before when it was killed.
+        let gone = self.evidence.gone(self.profile.is_some());
+        let from_before = || gone.as_ref().map(|_| "from before the tool was gone".to_owned());
         for (source, level) in self.evidence.levels() {
             let overruled = !is_strong(source)
                 && level.doing == Doing::Working
                 && work.as_ref().is_none_or(|work| work.source != source);
             let note = overruled.then(|| "older than what a stronger source says, or not renewed for long".to_owned());
-            add(source, level.doing.words(), speaks_for(level), !overruled, note, level.at);
+            let note = from_before().or(note);
+            add(source, level.doing.words(), speaks_for(level), !overruled && gone.is_none(), note, level.at);
         }
         if let Some(frame) = &self.evidence.frame {
             let reading = &frame.seen.reading;
-            let (says, speaks_for) = if let Some(dialog) = &reading.dialog {
-                (format!("shows a question: {}", dialog.title), "blocked")
-            } else if let Some(rule) = reading.working.first() {
-                (format!("shows work ({rule})"), "active")
-            } else if frame.poised() {
-                ("shows a composer that takes text".to_owned(), "ready")
-            } else {
-                ("shows nothing that proves a state".to_owned(), "unknown")
-            };
+            let (says, speaks_for) =
+                if let Some((_, why)) = gone.as_ref().filter(|(source, _)| *source == Source::Screen) {
+                    (why.clone(), "unknown")
+                } else if let Some(dialog) = &reading.dialog {
+                    (format!("shows a question: {}", dialog.title), "blocked")
+                } else if let Some(rule) = reading.working.first() {
+                    (format!("shows work ({rule})"), "active")
+                } else if frame.poised() {
+                    ("shows a composer that takes text".to_owned(), "ready")
+                } else {
+                    ("shows nothing that proves a state".to_owned(), "unknown")
+                };
             let overruled = speaks_for == "active" && work.as_ref().is_none_or(|work| work.source != Source::Screen);
-            let note = if self.evidence.in_mode {
+            let by_screen = gone.as_ref().is_some_and(|(source, _)| *source == Source::Screen);
+            let left_over = gone.is_some() && !by_screen;
+            let note = if left_over {
+                from_before()
+            } else if self.evidence.in_mode {
                 Some("somebody reads in copy mode since then".to_owned())
             } else if overruled {
                 Some("older than what a stronger source says, or a stronger sign of the same".to_owned())
             } else {
                 self.evidence.short_sighted().map(str::to_owned)
             };
-            add(Source::Screen, says, speaks_for, !overruled && !self.evidence.in_mode, note, frame.at);
+            let counts = !overruled && !left_over && !self.evidence.in_mode;
+            add(Source::Screen, says, speaks_for, counts, note, frame.at);
         }
         grounds
     }

@@ -29,11 +29,6 @@ const MARK_WAIT: Duration = Duration::from_millis(300);
 /// Shortening a context takes no longer than this.
 const LONGEST_COMPACTION: Duration = Duration::from_secs(600);
 
-/// There are records or hooks of this tool that tell its turns, sooner or later.
-fn tells_turns(tool: &str) -> bool {
-    signs::Tool::named(tool).is_some()
-}
-
 /// Something that says that the tool works.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
@@ -169,13 +164,12 @@ impl Reducer {
             (Some(ComposerReading::Draft(text)), Some(open)) => open.is_prompt(text),
             _ => false,
         };
-        let answered = self.turns.open.as_ref().is_some_and(|open| open.record.reply.is_some());
         if marks.interrupted || self.interrupted_since_start() || given_back {
             (Outcome::Interrupted, None)
         } else if marks.failed {
             let error = self.evidence.frame.as_ref().and_then(|frame| frame.seen.reading.failed.clone());
             (Outcome::Failed, error)
-        } else if marks.finished || ((settled_empty || answered) && composer == Some(&ComposerReading::Empty)) {
+        } else if marks.finished || (settled_empty && composer == Some(&ComposerReading::Empty)) {
             (Outcome::Success, None)
         } else {
             (Outcome::Unknown, None)
@@ -223,7 +217,7 @@ impl Reducer {
         if !clock.passed(frame.settled_since.since.max(since) + wait) {
             return false;
         }
-        let (outcome, error) = self.untold_outcome(false);
+        let (outcome, error) = self.untold_outcome(open.record.reply.is_some());
         let (source, why) = match title {
             Some(_) => (Source::Title, "title and screen have said for a while that the tool waits for a prompt"),
             None => (Source::Screen, "the screen has shown for a while that the tool waits for a prompt"),
@@ -305,7 +299,7 @@ impl Reducer {
         } else if !is_strong(work.source) && self.is_told_better() {
             // Tools show a spinner for other things too: when they start, when they connect.
             return false;
-        } else if self.evidence.edges_told || self.profile.as_ref().is_some_and(|profile| tells_turns(&profile.tool)) {
+        } else if self.evidence.edges_told || self.tells_turns() {
             UNTOLD_WAIT
         } else if self.edges_expected() {
             PERHAPS_TOLD_WAIT
@@ -322,6 +316,12 @@ impl Reducer {
         }
         self.begun(None);
         true
+    }
+
+    /// The tool's process is there, so its records are, too: they tell its turns, sooner or later.
+    fn tells_turns(&self) -> bool {
+        let known = self.profile.as_ref().is_some_and(|profile| signs::Tool::named(&profile.tool).is_some());
+        known && self.evidence.process.is_some()
     }
 
     /// A source that is better than title and screen says now that nothing is done.

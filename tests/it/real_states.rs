@@ -1,7 +1,7 @@
 //! What the gateway says of the real tools, moment by moment, beside the log of their model. A tool that is not
 //! installed is skipped.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ struct Scene {
     http: Http,
     real: Real,
     world: World,
+    /// How many milliseconds after the model's log each turn began and ended, by our word.
+    lags: RefCell<Vec<(i64, i64)>>,
 }
 
 impl Scene {
@@ -26,7 +28,7 @@ impl Scene {
     fn over(world: World, real: Real) -> Self {
         let http = Http::new(world.attach_quietly(&real.agent));
         let watcher = Watcher::new(&http);
-        let scene = Self { watcher, http, real, world };
+        let scene = Self { watcher, http, real, world, lags: RefCell::default() };
         scene.is_ready(0);
         scene
     }
@@ -101,6 +103,27 @@ impl Scene {
         let ready = self.is_ready(now_ms());
         assert_eq!(ready.result, "success");
         self.was_never_falsely_ready();
+        self.note_lags(&turn);
+    }
+
+    fn note_lags(&self, turn: &Value) {
+        let model = self.real.model.turns().last().cloned().unwrap();
+        let (arrived, answered) = (model.at_ms, model.end.expect("an ended request").0);
+        let lag = |edge: &str, truth: u64| {
+            let told: jiff::Timestamp = turn[edge].as_str().unwrap().parse().unwrap();
+            told.as_millisecond() - i64::try_from(truth).unwrap()
+        };
+        self.lags.borrow_mut().push((lag("started_at_utc", arrived), lag("ended_at_utc", answered)));
+    }
+
+    /// Prints what was measured; `--nocapture` shows it.
+    fn print_lags(&self) {
+        let (mut starts, mut ends): (Vec<_>, Vec<_>) = self.lags.borrow().iter().copied().unzip();
+        starts.sort_unstable();
+        ends.sort_unstable();
+        let told = |lags: &[i64]| format!("median {} ms, at most {} ms", lags[lags.len() / 2], lags[lags.len() - 1]);
+        let (tool, turns) = (self.real.tool.name(), ends.len());
+        eprintln!("{tool}: {turns} turns; begun {} and over {} after the model", told(&starts), told(&ends));
     }
 }
 
@@ -126,7 +149,11 @@ fn a_tool_call_blocks(scene: &Scene, question: &str) {
     let texts = ["tool mkdir -p made-by-yes", "tool mkdir -p made-by-no"];
     scene.submit(texts[0]);
     scene.is_in("blocked", now_ms());
-    let asked = scene.http.get("/v1/approvals").ok()["approvals"][0].clone();
+    // The tool may tell that it waits before it has drawn what for.
+    let asked = eventually("the question", || match scene.http.get("/v1/approvals").ok()["approvals"][0].clone() {
+        Value::Null => Err(scene.world.screen(&scene.real.agent.pane)),
+        asked => Ok(asked),
+    });
     assert_eq!(asked["kind"], "permission", "{asked:#}");
     assert!(asked["options"].as_array().is_some_and(|options| options.len() >= 2), "{asked:#}");
     scene.real.confirm(&scene.world, question);
@@ -240,6 +267,7 @@ fn every_situation(tool: Tool, question: &str, clear: &str, compact: &str) {
     another_size_is_no_other_state(&scene);
     step("commands");
     commands_of_the_tool_are_no_lasting_work(&scene, clear, compact);
+    scene.print_lags();
 }
 
 #[test]

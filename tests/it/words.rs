@@ -155,6 +155,7 @@ fn each_exit_status_means_one_thing() {
         "9 unconfirmed",
         "10 timeout",
         "12 incompatible",
+        "13 turn failed",
     ] {
         assert!(page.contains(word), "{word} in {page}");
     }

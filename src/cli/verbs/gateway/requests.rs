@@ -195,11 +195,13 @@ pub(super) fn wait(
         }
         render::json(&document);
     } else if !followed.interrupted && wants_reply {
-        render::reply(followed.reply(), report);
+        if followed.reply().is_some() || followed.failure().is_none() {
+            render::reply(followed.reply(), report);
+        }
     } else if !followed.interrupted {
         facts(&followed.detail.request, followed.detail.receipts.last());
     }
-    Ok(finish(&followed, &id, report))
+    Ok(finish(&followed, &id, goal, report))
 }
 
 /// `queued · 2 ahead`. An interrupt waits behind nobody.
@@ -210,10 +212,16 @@ fn waiting_words(accepted: &RequestAccepted) -> String {
     }
 }
 
-/// The exit status of a wait; after Ctrl-C with a word about the request, which does not know of it.
-pub(super) fn finish(followed: &Followed, id: &RequestId, report: &Reporter) -> ExitCode {
+/// The exit status of a wait; after Ctrl-C with a word about the request, which does not know of it. Who waited for the
+/// end hears of a bad one.
+pub(super) fn finish(followed: &Followed, id: &RequestId, goal: WaitFor, report: &Reporter) -> ExitCode {
     if !followed.interrupted {
-        return ExitCode::SUCCESS;
+        return match followed.failure().filter(|_| goal == WaitFor::Ended) {
+            // The document has been printed, and there is one.
+            Some(failure) if report.wants_json() => ExitCode::from(failure.code.exit_status()),
+            Some(failure) => report.failure(&failure),
+            None => ExitCode::SUCCESS,
+        };
     }
     report.note(&format!("request `{id}`: {}", follow::goes_on(id)));
     ExitCode::from(INTERRUPTED)

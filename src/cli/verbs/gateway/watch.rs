@@ -42,7 +42,7 @@ pub(super) fn run(
     if report.wants_json() {
         render::json(&json!(followed.detail));
     }
-    Ok(requests::finish(&followed, id, report))
+    Ok(requests::finish(&followed, id, WaitFor::Ended, report))
 }
 
 /// All requests, until Ctrl-C or until nobody reads any more.
