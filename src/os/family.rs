@@ -103,6 +103,13 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks.saturating_mul(1_000) / procfs::ticks_per_second().max(1)))
 }
 
+/// Bytes that a process has read and written so far, files, pipes and sockets together.
+pub fn traffic(pid: u32) -> Option<(u64, u64)> {
+    let (process, _) = look(pid)?;
+    let io = process.io().ok()?;
+    Some((io.rchar, io.wchar))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +126,7 @@ mod tests {
         assert!(variable(me.pid, "PATH").is_some());
         assert_eq!(variable(me.pid, "NO_SUCH_VARIABLE"), None);
         assert!(super::family(u32::MAX).is_empty());
+        assert!(traffic(me.pid).is_some_and(|(read, _)| read > 0));
+        assert!(cpu_time(me.pid).is_some() && cpu_time(u32::MAX).is_none());
     }
 }

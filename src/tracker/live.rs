@@ -20,7 +20,7 @@ use crate::{
     agents::{Library, Profile},
     api::{Explanation, TrackedSession, TuiHistory, TuiState},
     model::{Moment, RequestId, Source},
-    os::clock,
+    os::{clock, family},
 };
 
 /// Edges that a slow listener may be behind.
@@ -161,8 +161,14 @@ impl Tracker {
 
     /// Why the state is what it is.
     pub fn explain(&self) -> Explanation {
-        let core = self.core();
-        core.reducer.explain(self.now())
+        let mut explanation = self.core().reducer.explain(self.now());
+        // Asked for here only: nobody pays for it while nobody wants to know.
+        let pid = self.now_state().process.as_ref().and_then(|process| process.pid);
+        let process = explanation.grounds.iter_mut().find(|ground| ground.source == Source::Process.name());
+        if let (Some(process), Some(pid)) = (process, pid) {
+            process.note = process.note.take().or_else(|| work_so_far(pid));
+        }
+        explanation
     }
 
     /// The profile that the tool is read by now: for its version, as far as that is known.
@@ -249,6 +255,16 @@ fn parser(reducer: &Reducer) -> Parser {
         },
         None => Parser { family: "line_reader".to_owned(), preset: None, conservative: false },
     }
+}
+
+/// What a process has done so far, by the kernel: two looks tell whether it is stalled.
+fn work_so_far(pid: u32) -> Option<String> {
+    let cpu = family::cpu_time(pid)?.as_secs_f64();
+    let started = family::family(pid).len().saturating_sub(1);
+    let (read, written) = family::traffic(pid)?;
+    Some(format!(
+        "pid {pid}: {cpu:.1} s of CPU time, {started} processes of its own, {read} bytes read and {written} written"
+    ))
 }
 
 #[cfg(test)]

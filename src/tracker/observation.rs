@@ -90,8 +90,4 @@ pub struct ProcessSeen {
     pub names: Vec<String>,
     /// The tool's version, where its own files tell it.
     pub version: Option<String>,
-    /// CPU time that it and its children used since the last observation, in milliseconds.
-    pub cpu_millis: Option<u64>,
-    /// It has children that work for it.
-    pub children: Option<usize>,
 }

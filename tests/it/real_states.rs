@@ -204,6 +204,27 @@ fn clear_composer(scene: &Scene) {
     }
 }
 
+/// What is submitted while it works: some tools keep it for a turn of its own, some take it into the one that runs.
+fn a_prompt_behind_another(scene: &Scene) {
+    let before = scene.real.model.turns().len();
+    scene.submit("slow 2500");
+    scene.real.model.wait_for_arrival(before + 1);
+    scene.is_in("active", now_ms());
+    scene.submit("say the second");
+    let arrived = |turns: &[crate::support::Turn]| turns[before..].iter().any(|turn| turn.text.contains("the second"));
+    let turns = eventually_within(Duration::from_secs(30), "the second prompt at the model", || {
+        let turns = scene.real.model.turns();
+        let over = turns.iter().all(|turn| turn.end.is_some());
+        if arrived(&turns) && over { Ok(turns) } else { Err(format!("{turns:#?}")) }
+    });
+    scene.is_ready(now_ms());
+    let last = turns.last().unwrap().end.clone().unwrap().0;
+    let sights = scene.watcher.between(turns[before].at_ms, last);
+    let first = sights.iter().position(|sight| sight.phase == "active").expect("it was active");
+    assert!(sights[first..].iter().all(|sight| !sight.is_ready()), "{sights:#?}");
+    assert_eq!(scene.turn()["ended_at_utc"].is_string(), true, "{:#}", scene.turn());
+}
+
 fn an_api_error_is_a_failure(scene: &Scene) {
     scene.submit("error 400");
     let turn = eventually_within(Duration::from_secs(60), "the failed turn", || match scene.turn() {
@@ -261,6 +282,8 @@ fn every_situation(tool: Tool, question: &str, clear: &str, compact: &str) {
     a_tool_call_blocks(&scene, question);
     step("Esc");
     esc_ends_a_turn(&scene);
+    step("a prompt behind another");
+    a_prompt_behind_another(&scene);
     step("an API error");
     an_api_error_is_a_failure(&scene);
     step("other sizes");

@@ -122,7 +122,6 @@ fn seen(found: &Found) -> ProcessSeen {
             pid: program.main().map(|member| member.identity.pid),
             names: program.names(),
             version: program.version(),
-            ..ProcessSeen::default()
         },
         Found::Gone => ProcessSeen { alive: Some(false), foreground: Some(false), ..ProcessSeen::default() },
         Found::Unclear => ProcessSeen::default(),
