@@ -6,17 +6,21 @@ use tokio::sync::{
 };
 
 use crate::{
-    model::TurnRecord,
+    model::{Moment, TurnRecord},
     os::clock,
     store::{Store, StoreError},
     tracker::TurnEdge,
 };
 
+/// What an earlier gateway left running is found within this time.
+const FOUND_RUNNING_MILLIS: i64 = 5_000;
+
 /// Ends what an earlier gateway left open, then keeps every edge until told to stop.
 ///
 /// A store that fails closes the queue and ends the gateway by itself; here it costs the record.
 pub(super) async fn keep(mut edges: Receiver<TurnEdge>, store: Store, mut stop: watch::Receiver<bool>) {
-    let cut_off = store.close_open_turns(clock::now()).await.unwrap_or_else(|error| {
+    let boot = clock::now();
+    let mut cut_off = store.close_open_turns(boot).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "turns of an earlier gateway could not be ended");
         Vec::new()
     });
@@ -24,6 +28,7 @@ pub(super) async fn keep(mut edges: Receiver<TurnEdge>, store: Store, mut stop: 
         let count = cut_off.len();
         tracing::info!(count, "turns of an earlier gateway were cut off; how they ended is unknown");
     }
+    let mut resumed = None;
     loop {
         let edge = tokio::select! {
             edge = edges.recv() => edge,
@@ -31,7 +36,12 @@ pub(super) async fn keep(mut edges: Receiver<TurnEdge>, store: Store, mut stop: 
         };
         match edge {
             Ok(edge) => {
-                if let Err(error) = write(&store, &cut_off, edge).await {
+                if let TurnEdge::Started(turn) = &edge {
+                    // Only the first one can have begun before.
+                    let last = std::mem::take(&mut cut_off).pop();
+                    resumed = resumed.or(last.filter(|old| is_same(old, turn, boot)).map(|old| (turn.id.clone(), old)));
+                }
+                if let Err(error) = write(&store, resumed.as_ref(), edge).await {
                     tracing::warn!(%error, "a turn could not be written down");
                 }
             }
@@ -41,23 +51,33 @@ pub(super) async fn keep(mut edges: Receiver<TurnEdge>, store: Store, mut stop: 
     }
 }
 
-async fn write(store: &Store, cut_off: &[TurnRecord], edge: TurnEdge) -> Result<(), StoreError> {
+async fn write(store: &Store, resumed: Option<&(String, TurnRecord)>, edge: TurnEdge) -> Result<(), StoreError> {
     let now = clock::now();
+    let whole = |turn: TurnRecord| match resumed {
+        Some((id, old)) if *id == turn.id => took_up(old, turn),
+        _ => turn,
+    };
     match edge {
-        TurnEdge::Started(turn) => store.turn_started(resumed(cut_off, turn), now).await,
-        TurnEdge::Ended(turn) => store.turn_ended(resumed(cut_off, turn), now).await,
-        TurnEdge::Amended(turn) => store.turn_amended(resumed(cut_off, turn), now).await,
+        TurnEdge::Started(turn) => store.turn_started(whole(turn), now).await,
+        TurnEdge::Ended(turn) => store.turn_ended(whole(turn), now).await,
+        TurnEdge::Amended(turn) => store.turn_amended(whole(turn), now).await,
     }
 }
 
-/// A turn that an earlier gateway saw begin and this one found running: who asked for it, and when it began, is known
-/// from then. The tool's own id tells that it is the same.
-fn resumed(cut_off: &[TurnRecord], turn: TurnRecord) -> TurnRecord {
-    let same = |old: &&TurnRecord| old.tool_turn_id.is_some() && old.tool_turn_id == turn.tool_turn_id;
-    let Some(old) = cut_off.iter().rev().find(same).filter(|_| turn.request_id.is_none()) else { return turn };
+/// Is this the turn that an earlier gateway saw begin? The tool's own id tells, or the prompt of one that runs already.
+fn is_same(old: &TurnRecord, turn: &TurnRecord, boot: Moment) -> bool {
+    if let (Some(old), Some(now)) = (&old.tool_turn_id, &turn.tool_turn_id) {
+        return old == now;
+    }
+    let found_running = Moment::parse(&turn.started_at_utc)
+        .is_some_and(|at| at.epoch_millis() - boot.epoch_millis() < FOUND_RUNNING_MILLIS);
+    found_running && turn.request_id.is_none() && old.prompt.is_some() && old.prompt == turn.prompt
+}
+
+/// Who asked for it, and when it began, is known from then.
+fn took_up(old: &TurnRecord, turn: TurnRecord) -> TurnRecord {
     TurnRecord {
-        request_id: old.request_id.clone(),
-        prompt: turn.prompt.or_else(|| old.prompt.clone()),
+        request_id: turn.request_id.or_else(|| old.request_id.clone()),
         started_at_utc: old.started_at_utc.clone(),
         started_by: old.started_by.iter().cloned().chain(turn.started_by).collect(),
         ..turn
@@ -70,12 +90,12 @@ mod tests {
 
     #[test]
     fn a_turn_that_went_on_without_a_gateway_keeps_its_request_and_its_beginning() {
-        let turn = |id: &str, request: Option<&str>, tool: Option<&str>, at: &str| TurnRecord {
-            id: id.to_owned(),
+        let turn = |request: Option<&str>, tool: Option<&str>, prompt: &str, at: &str| TurnRecord {
+            id: "turn-1".to_owned(),
             request_id: request.map(|id| id.parse().unwrap()),
             tool_turn_id: tool.map(str::to_owned),
-            prompt: None,
-            started_at_utc: at.to_owned(),
+            prompt: Some(prompt.to_owned()),
+            started_at_utc: format!("2026-11-21T{at}.000Z"),
             ended_at_utc: None,
             outcome: None,
             reply: None,
@@ -83,12 +103,21 @@ mod tests {
             started_by: Vec::new(),
             ended_by: Vec::new(),
         };
-        let old = [turn("turn-1", Some("gwreq-1"), Some("a"), "12:00"), turn("turn-2", Some("gwreq-2"), None, "12:01")];
-        let same = resumed(&old, turn("turn-3", None, Some("a"), "12:05"));
-        assert_eq!((same.id.as_str(), &same.request_id), ("turn-3", &old[0].request_id));
-        assert_eq!(same.started_at_utc, "12:00");
-        for other in [turn("turn-4", None, Some("b"), "12:06"), turn("turn-5", None, None, "12:07")] {
-            assert_eq!(resumed(&old, other.clone()), other);
+        let boot = Moment::parse("2026-11-21T12:05:00+00:00").unwrap();
+        let old = turn(Some("gwreq-1"), Some("a"), "hi", "12:00:00");
+        let same = turn(None, Some("a"), "hi", "12:05:01");
+        assert!(is_same(&old, &same, boot));
+        let whole = took_up(&old, same);
+        assert_eq!((&whole.request_id, &whole.started_at_utc), (&old.request_id, &old.started_at_utc));
+        let unnamed = turn(Some("gwreq-1"), None, "hi", "12:00:00");
+        for (now, is) in [
+            (turn(None, Some("a"), "hi", "12:05:01"), true),
+            (turn(None, Some("a"), "other", "12:05:01"), false),
+            (turn(None, Some("a"), "hi", "12:09:00"), false),
+            (turn(Some("gwreq-2"), Some("a"), "hi", "12:05:01"), false),
+        ] {
+            assert_eq!(is_same(&unnamed, &now, boot), is, "{now:?}");
         }
+        assert!(!is_same(&old, &turn(None, Some("b"), "hi", "12:05:01"), boot));
     }
 }
