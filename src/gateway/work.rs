@@ -1,7 +1,7 @@
 //! The queue and the eyes inside the gateway: their tasks, what the status document takes from the queue, and the
 //! events it leaves behind.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
@@ -18,7 +18,7 @@ use crate::{
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
-    tracker::{Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, Watcher, detectors, records},
+    tracker::{Detectors, Eyes, Feed, Recorder, RecordingLimits, Timings, Tracker, Watcher, records},
 };
 
 /// How often the status document and `events.jsonl` follow a busy queue.
@@ -47,8 +47,8 @@ pub(super) struct Work {
     tracker: Tracker,
     eyes: Eyes,
     watcher: Watcher,
-    /// Where a person's own profiles lie.
-    folder: Option<PathBuf>,
+    /// A person's own profiles.
+    detectors: Option<Detectors>,
     feeds: (mpsc::Sender<Feed>, mpsc::Receiver<Feed>),
 }
 
@@ -73,9 +73,8 @@ impl Work {
     ) -> Self {
         let Agent { tool, timings } = agent;
         let (control, clients) = watch::channel(None);
-        let folder = root.home().map(|home| home.detectors());
-        let (library, problems) = folder.as_deref().map(detectors::load).unwrap_or_default();
-        detectors::report(&problems);
+        let detectors = root.home().map(|home| Detectors::read(&home.detectors()));
+        let library = detectors.as_ref().map(Detectors::library).unwrap_or_default();
         let tracker = Tracker::of(&tool, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
@@ -92,7 +91,7 @@ impl Work {
         let activity = Activity { set_aside, ..Activity::default() };
         let (queue, worker, interrupts, receipts) = Queue::new(store.clone(), place, agents, activity);
         let feeds = mpsc::channel(4);
-        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, folder, feeds }
+        Self { queue, agent, control, worker, interrupts, receipts, tool, tracker, eyes, watcher, detectors, feeds }
     }
 
     /// Where the control client brings what the agent's pane prints.
@@ -119,13 +118,13 @@ impl Work {
             tracker,
             eyes,
             watcher,
-            folder,
+            detectors,
             feeds: (_, feeds),
             ..
         } = self;
-        if let Some(folder) = folder {
+        if let Some(detectors) = detectors {
             let judged = tracker.clone();
-            tasks.start("detectors", |stop| detectors::follow(folder, judged, stop));
+            tasks.start("detectors", |stop| detectors.follow(judged, stop));
         }
         let (sensed, subject) = (tracker.clone(), agent.subscribe());
         tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));

@@ -10,7 +10,6 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    agents::Profile,
     api::AdmissionPolicy,
     delivery::{
         self, Decision, Delivery, Form, Journal, JournalClosed, Keys, Outcome, Prompt, Sight, Stage, Start, Step,
@@ -20,7 +19,7 @@ use crate::{
     os::{clock, files, lock::Lock, random, terminal},
     target::Target,
     tmux::input::{Acted, Hand, HandError, Look},
-    tracker::{Quiet, View},
+    tracker::{Detectors, Quiet, View, records},
 };
 
 /// Between two looks: each is a tmux process.
@@ -185,7 +184,12 @@ impl<'a> Direct<'a> {
         let owner = format!("direct-{}", Uuid::new_v4());
         let hand = Hand::new(target.server.clone(), None, pane.pane_id, owner);
         let tool = target.manifest.tool.as_str();
-        Ok(Self { target, hand, pid: pane.pid, view: View::new(tool, Profile::find(tool, None)) })
+        let home = target.root.home();
+        let library = home.map(|home| Detectors::read(&home.detectors()).library()).unwrap_or_default();
+        let profile = library.find(tool, None);
+        let version = records::version(tool, profile.as_ref(), pane.pid);
+        let profile = if version.is_some() { library.find(tool, version.as_deref()) } else { profile };
+        Ok(Self { target, hand, pid: pane.pid, view: View::new(tool, profile) })
     }
 
     async fn give(

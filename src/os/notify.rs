@@ -22,9 +22,9 @@ impl Changes {
 
     /// Watches one more folder; `false` if it is not there, or cannot be watched. Once more changes nothing.
     pub fn add(&mut self, folder: &Path) -> bool {
-        let interest =
-            WatchMask::MODIFY | WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::DELETE;
-        self.events.watches().add(folder, interest | WatchMask::ONLYDIR).is_ok()
+        let files =
+            WatchMask::MODIFY | WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVE | WatchMask::DELETE;
+        self.events.watches().add(folder, files | WatchMask::MOVE_SELF | WatchMask::ONLYDIR).is_ok()
     }
 
     /// Waits for the next change, whichever.

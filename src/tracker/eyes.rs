@@ -184,6 +184,10 @@ impl Watcher {
     /// Looks until told to stop.
     pub async fn run(mut self, mut feeds: mpsc::Receiver<Feed>, mut stop: watch::Receiver<bool>) {
         let eyes = self.eyes.clone();
+        // It takes some milliseconds, and the gateway is still starting.
+        if let Some(profile) = self.tracker.profile() {
+            drop(tokio::task::spawn_blocking(move || profile.prepare()).await);
+        }
         let mut panes = eyes.shared.pane.subscribe();
         let mut profiles = self.tracker.profiles();
         loop {

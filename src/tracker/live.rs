@@ -250,3 +250,31 @@ fn parser(reducer: &Reducer) -> Parser {
         None => Parser { family: "line_reader".to_owned(), preset: None, conservative: false },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{agents::Fit, tracker::ProcessSeen};
+
+    #[test]
+    fn everybody_reads_by_the_profile_for_the_version_that_runs() {
+        let tracker = Tracker::of("claude", Library::default(), Timings::default());
+        let mut profiles = tracker.profiles();
+        let mut runs = |version: &str| {
+            let version = Some(version.to_owned());
+            let seen = ProcessSeen { alive: Some(true), pid: Some(7), version, ..ProcessSeen::default() };
+            tracker.observe(&Observation { source: Source::Process, seen: Seen::Process(seen) });
+            let fit = tracker.profile().unwrap().fit;
+            assert_eq!(profiles.has_changed().ok(), Some(true));
+            assert_eq!(profiles.borrow_and_update().as_ref().unwrap().fit, fit);
+            assert_eq!(tracker.core().reducer.profile.as_ref().unwrap().fit, fit);
+            (fit, tracker.explain())
+        };
+        let (fit, explanation) = runs("2.1.330");
+        assert_eq!((fit, explanation.fit.as_deref()), (Fit::Exact, Some("exact")));
+        assert_eq!((explanation.tool_version.as_deref(), explanation.conservative), (Some("2.1.330"), None));
+        let (_, explanation) = runs("4.5.6");
+        assert_eq!(explanation.fit.as_deref(), Some("conservative"));
+        assert_eq!(explanation.conservative.as_deref(), Some("`claude-2.1` was not made for version 4.5.6"));
+    }
+}

@@ -10,7 +10,7 @@ mod choice;
 mod clock;
 mod composer;
 mod conclude;
-pub mod detectors;
+mod detectors;
 mod document;
 mod evidence;
 mod explain;
@@ -35,6 +35,7 @@ mod turns;
 mod view;
 
 pub use composer::{Composer, FRAMES, composer, cursor_text};
+pub use detectors::Detectors;
 pub use eyes::{Eyes, Feed, Picture, Watcher};
 pub use generic::{Around, Pending, Reading, Why, is_shell};
 pub use live::{Proof, Tracker};

@@ -34,6 +34,33 @@ fn ended(agent: &Steered, count: usize) -> Vec<Value> {
     })
 }
 
+/// The rules are those for the version that runs, and everybody says so.
+fn rules_fit(tool: Tool, version: &str) {
+    let Some(agent) = Steered::new(tool) else { return };
+    let explanation = eventually("rules that fit", || match agent.http.get("/v1/explain").ok() {
+        explanation if explanation["fit"] == "exact" => Ok(explanation),
+        explanation => Err(format!("{explanation:#}")),
+    });
+    assert_eq!((&explanation["tool_version"], &explanation["conservative"]), (&json!(version), &Value::Null));
+    let state = phase(&agent, "ready");
+    assert_eq!(state["tracked_session"]["observed_tool_version"], version, "{state:#}");
+}
+
+#[test]
+fn claudes_rules_fit_its_version() {
+    rules_fit(Tool::Claude, "2.1.330");
+}
+
+#[test]
+fn codexs_rules_fit_its_version() {
+    rules_fit(Tool::Codex, "0.169.0");
+}
+
+#[test]
+fn geminis_rules_fit_its_version() {
+    rules_fit(Tool::Gemini, "0.61.0");
+}
+
 /// Three prompts, each one turn with its exact reply; then one that is interrupted while it streams.
 fn turns_are_exact(tool: Tool) {
     let Some(agent) = Steered::new(tool) else { return };

@@ -11,6 +11,7 @@
 //! | a gateway dies in a turn | `a_turn_that_a_dead_gateway_left_open_ends_as_unknown` |
 //! | timings: flags, kept, defaults | `timings_come_from_flags_and_are_kept` |
 //! | the command line | `the_command_line_shows_the_same` |
+//! | a person's own rules, added and changed while it runs | `own_rules_are_used_as_soon_as_they_are_there` |
 
 use std::collections::BTreeSet;
 
@@ -292,6 +293,41 @@ fn the_command_line_shows_the_same() {
     let offline = agents(&["state"]);
     assert!(offline.stderr.contains("gateway attach"), "{}", offline.stderr);
     assert_eq!(agents(&["state", "--json"]).json()["live"], Value::Null);
+}
+
+#[test]
+fn own_rules_are_used_as_soon_as_they_are_there() {
+    let live = Live::new(&[]);
+    phase(&live, "ready");
+    let rules = |name: Option<&str>, fired: &str| {
+        eventually(&format!("rules {name:?}"), || match live.http.get("/v1/explain").ok() {
+            explanation
+                if explanation["profile"] == json!(name) && explanation["rules"].to_string().contains(fired) =>
+            {
+                Ok(())
+            }
+            explanation => Err(format!("{explanation:#}")),
+        });
+    };
+    rules(None, "");
+    let folder = live.world.home().join("detectors");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |name: &str| {
+        let text = format!(
+            "tool = \"scripted\"\nname = \"{name}\"\nversions = \">=0\"\n[composer]\nsign = '^❯ ?'\n\
+             [[rules]]\nname = \"seen-by-{name}\"\nproves = \"known\"\nregion = \"screen\"\npattern = '.'\n"
+        );
+        std::fs::write(folder.join("own.toml"), text).unwrap();
+    };
+    write("first");
+    // Beside an agent that does nothing, nobody looks for the folder.
+    let id = live.send("hello");
+    live.receives(&id, "turn_ended");
+    rules(Some("first"), "seen-by-first");
+    write("second");
+    rules(Some("second"), "seen-by-second");
+    std::fs::remove_dir_all(&folder).unwrap();
+    rules(None, "");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use self::program::{Found, Program};
 use super::{Observation, ProcessSeen, Seen, Tracker};
 use crate::{
-    agents::{Sign, signs::Tool},
+    agents::{Profile, Sign, signs::Tool},
     model::Source,
     os::{clock, notify::Changes},
 };
@@ -64,6 +64,14 @@ pub async fn follow<T>(
             () = changed => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
+    }
+}
+
+/// The version of the tool below the process that its pane was started with, where its own files tell it.
+pub fn version(tool: &str, profile: Option<&Profile>, pane: u32) -> Option<String> {
+    match program::find(tool, profile, Some(pane)) {
+        Found::Tool(program) => program.version(),
+        Found::Gone | Found::Unclear => None,
     }
 }
 
