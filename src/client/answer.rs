@@ -190,6 +190,9 @@ fn refused(refusal: &Refusal) -> Failure {
         404 if code == "no_dialog" => {
             Failure::not_found(detail.clone(), "`agents gateway approvals` shows a dialog when one is open")
         }
+        404 if code == "unknown_turn" => {
+            Failure::not_found(detail.clone(), "`agents gateway turns list` shows the turns")
+        }
         404 => Failure::not_found(detail.clone(), "`agents gateway requests list` shows the requests"),
         409 | 422 | 429 | 501 | 503 | 507 => {
             Failure::refused(format!("the gateway refused ({code}): {detail}"), refusal.hint())

@@ -74,7 +74,7 @@ impl Turn {
         }
         match &reading.against {
             None if quiet >= SETTLED => Step::Ended,
-            Some(why) if why.reason == "draft" && quiet >= SETTLED_DRAFT => Step::Ended,
+            Some(why) if why.reason == "draft" && !reading.wants_rest() && quiet >= SETTLED_DRAFT => Step::Ended,
             Some(why) if !self.started && matches!(why.reason, "busy" | "not_ready" | "dialog") => {
                 let seen = json!({ "proof": why.reason, "detail": why.detail });
                 Step::Started(Note::new(Receipt::TurnStarted).seen(seen))

@@ -93,11 +93,11 @@ impl Store {
         self.write(move |change| change.keep(&turn, AMENDED, &at.iso_millis())).await
     }
 
-    /// Ends the turns that an earlier gateway saw begin and not end: nobody knows how they did. Returns how many.
+    /// Ends the turns that an earlier gateway saw begin and not end: nobody knows how they did. Returns them.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_open_turns(&self, now: Moment) -> Result<usize, StoreError> {
+    pub async fn close_open_turns(&self, now: Moment) -> Result<Vec<TurnRecord>, StoreError> {
         self.write(move |change| {
             let open: Vec<TurnRow> = change
                 .sql
@@ -106,7 +106,7 @@ impl Store {
                 )?
                 .query_map([], turn)?
                 .collect::<rusqlite::Result<_>>()?;
-            let count = open.len();
+            let mut closed = Vec::with_capacity(open.len());
             for TurnRow { mut turn, .. } in open {
                 turn.ended_at_utc = Some(now.iso_millis());
                 turn.outcome = Some(Outcome::Unknown);
@@ -116,8 +116,9 @@ impl Store {
                     at_utc: now.iso_millis(),
                 });
                 change.keep(&turn, ENDED, &now.iso_millis())?;
+                closed.push(turn);
             }
-            Ok(count)
+            Ok(closed)
         })
         .await
     }
@@ -220,8 +221,8 @@ mod tests {
         drop(store);
         thread.join().unwrap();
         let (store, _thread) = Store::open(&path, now()).unwrap();
-        assert_eq!(store.close_open_turns(now()).await.unwrap(), 1);
-        assert_eq!(store.close_open_turns(now()).await.unwrap(), 0);
+        assert_eq!(store.close_open_turns(now()).await.unwrap().len(), 1);
+        assert_eq!(store.close_open_turns(now()).await.unwrap(), []);
         let turn = store.turn("turn-1").await.unwrap().unwrap().turn;
         assert_eq!(turn.outcome, Some(Outcome::Unknown));
         assert!(turn.ended_by[0].what.contains("gateway"));

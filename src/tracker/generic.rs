@@ -24,6 +24,9 @@ pub struct Around {
     pub foreground: Option<Foreground>,
 }
 
+/// In words: a line reader wants more lines before it does anything.
+const REST: &str = "the program waits for the rest of something";
+
 /// Does the agent already hold a text that was not submitted?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pending {
@@ -62,6 +65,11 @@ impl Reading {
     pub fn is_ready(&self) -> bool {
         self.against.is_none()
     }
+
+    /// What was typed was taken, and is not done: it is the beginning of something.
+    pub fn wants_rest(&self) -> bool {
+        self.against.as_ref().is_some_and(|why| why.detail == REST)
+    }
 }
 
 /// Reads one look. `tool` is the agent's program as it was recorded.
@@ -81,7 +89,7 @@ pub(super) fn read(look: &Look, around: &Around, tool: &str) -> Reading {
             Composer::Empty if look.now.cursor_shown => None,
             Composer::Empty => soft("not_ready", "the program hides the cursor"),
             Composer::Draft(_) => soft("draft", "a half-typed text stands in the composer"),
-            Composer::Continuation => soft("draft", "the program waits for the rest of something"),
+            Composer::Continuation => soft("draft", REST),
             Composer::Ambiguous => soft("draft", "the text at the cursor may be a prompt or a draft"),
             Composer::Absent => soft("busy", "no prompt stands at the cursor"),
         }
@@ -177,6 +185,15 @@ mod tests {
             change(&mut look);
             assert_eq!(against(&look, &none, "bash"), Some(reason));
         }
+    }
+
+    #[test]
+    fn the_beginning_of_something_is_told_from_a_draft() {
+        let wants_rest = |row: &str| read(&pane(row, ""), &Around::default(), "sqlite3").wants_rest();
+        assert_eq!(
+            [wants_rest("   ...> "), wants_rest("sqlite> select"), wants_rest("sqlite> ")],
+            [true, false, false]
+        );
     }
 
     #[test]

@@ -189,6 +189,10 @@ impl Reducer {
                 let reply =
                     reply.as_deref().map(cut).map(|(text, truncated)| Reply { text, source, exact: *exact, truncated });
                 let mut end = End { outcome: *outcome, reply, error: error.clone() };
+                if source == Source::Screen && self.interrupted_since_start() {
+                    // A line reader's prompt is back whatever brought it back.
+                    end.outcome = Outcome::Interrupted;
+                }
                 if end.outcome == Outcome::Unknown && self.turns.open.is_some() {
                     // The tool tells the end and not how: what is seen besides may.
                     (end.outcome, end.error) = self.untold_outcome(false);

@@ -137,7 +137,7 @@ impl Reducer {
         (!over).then_some(Work { source: Source::Screen, what, at: frame.at })
     }
 
-    fn interrupted_since_start(&self) -> bool {
+    pub(super) fn interrupted_since_start(&self) -> bool {
         let began = self.turns.open.as_ref().map(|open| open.began.since);
         self.evidence.interrupt.is_some_and(|at| began.is_some_and(|began| at.since >= began))
     }

@@ -212,7 +212,13 @@ impl Turns {
         // Of a turn without a prompt only its time tells that it is the same.
         let same = |closed: &&mut Closed| {
             let just_now = when.since.saturating_sub(closed.ended.since) <= JUST_NOW;
-            !closed.told.contains(&told.source) && closed.plain.as_ref().map_or(just_now, |own| *own == text)
+            // A source that told only that it waits tells with an id that it began.
+            let only_queued = just_now
+                && told.turn.is_some()
+                && !closed.ended_by.contains(&told.source)
+                && !closed.ids.iter().any(|id| id.0 == told.source);
+            (only_queued || !closed.told.contains(&told.source))
+                && closed.plain.as_ref().map_or(just_now, |own| *own == text)
         };
         // A prompt that was noted since is the new one's.
         if self.armed.as_ref().is_some_and(|armed| armed.plain == text) {

@@ -190,3 +190,23 @@ fn what_met_a_draft_is_told_as_the_tool_took_it() {
     assert!(play.reducer.turns.heard(Duration::ZERO, "hi").is_none());
     assert!(play.reducer.turns.heard(Duration::ZERO, "draft hi\r\n").is_some());
 }
+
+#[test]
+fn a_queued_prompt_that_a_hook_ends_before_the_transcript_tells_its_start_is_one_turn() {
+    let queued = Sign::PromptTaken { text: Some("two".into()), turn: None, queued: true };
+    let mut play = Play::of(Some("claude"));
+    play.screen(idle()).wait(2000).sign(Source::Hook, prompt("one", None)).wait(50);
+    play.sign(Source::Record, prompt("one", Some("a"))).screen(working("a")).wait(500);
+    play.sign(Source::Record, queued).wait(2000);
+    let end = |turn: Option<&str>, reply: &str| Sign::TurnEnded {
+        turn: turn.map(str::to_owned),
+        outcome: Outcome::Success,
+        reply: Some(reply.to_owned()),
+        exact: true,
+        error: None,
+    };
+    play.sign(Source::Hook, end(None, "1")).sign(Source::Record, end(Some("a"), "1")).wait(50);
+    play.sign(Source::Hook, end(None, "2")).wait(60);
+    play.sign(Source::Record, prompt("two", Some("b"))).sign(Source::Record, end(Some("b"), "2")).wait(2000);
+    assert_eq!((play.started(), play.ended().len()), (2, 2), "{:#?}", play.edges);
+}

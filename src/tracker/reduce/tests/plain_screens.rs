@@ -88,3 +88,21 @@ fn a_starting_tool_a_menu_and_an_unclear_composer_are_not_ready() {
         assert!(play.reducer.state().why.is_some());
     }
 }
+
+#[test]
+fn a_line_reader_whose_prompt_an_interrupt_brought_back_was_no_success() {
+    let ended = || Sign::TurnEnded {
+        turn: None,
+        outcome: Outcome::Success,
+        reply: Some(String::new()),
+        exact: false,
+        error: None,
+    };
+    let mut play = Play::of(None);
+    play.screen(idle()).wait(500).note("cat").wait(50).screen(working("running")).wait(500);
+    play.take(Source::Input, Seen::InterruptPressed).wait(50).screen(idle()).sign(Source::Screen, ended());
+    assert_eq!(play.ended()[0].outcome, Some(Outcome::Interrupted));
+    play.wait(500).note("true").wait(50).screen(working("running")).wait(500).screen(idle());
+    play.sign(Source::Screen, ended());
+    assert_eq!(play.ended()[1].outcome, Some(Outcome::Success));
+}
