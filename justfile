@@ -12,7 +12,7 @@ test:
 real-agents:
     session-fixtures/real-agents/install.sh
     cargo build --examples
-    cargo test --test it -- real_agents
+    cargo test --test it -- real_ agent_ --nocapture
 
 # Check format and lints
 lint:
