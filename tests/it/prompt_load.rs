@@ -8,7 +8,7 @@ use crate::support::{Habits, Live, Sent, id_of, prompt};
 fn a_thousand_prompts_from_eight_clients_leave_a_persons_lines_alone() {
     let live = Live::new(&[]);
     let person = live.world.person(&live.agent.session);
-    let typing = person.keeps_typing(Habits { seed: 42, rest: 4_000..12_000, pause: 500..2_000, ..Habits::default() });
+    let typing = person.keeps_typing(Habits { seed: 42, rest: 8_000..16_000, pause: 500..2_000, ..Habits::default() });
     let all: Vec<Sent> = std::thread::scope(|scope| {
         let live = &live;
         let client = move |client: usize| {
@@ -23,7 +23,7 @@ fn a_thousand_prompts_from_eight_clients_leave_a_persons_lines_alone() {
         let clients: Vec<_> = (0..8).map(|number| scope.spawn(move || client(number))).collect();
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     });
-    live.drained(Duration::from_secs(600));
+    live.drained(Duration::from_secs(900));
     let lines = typing.stop();
     live.log.wait_for(all.len() + lines.len());
     assert!(!lines.is_empty(), "the person typed");
