@@ -35,6 +35,12 @@ impl Followed {
         ended.evidence.as_ref()?.get("reply")?.as_str()
     }
 
+    /// Why there is no reply, if that is known.
+    pub(super) fn reply_missing(&self) -> Option<&str> {
+        let ended = self.detail.receipts.iter().rev().find(|receipt| receipt.receipt == Receipt::TurnEnded)?;
+        ended.evidence.as_ref()?.get("reply_missing")?.as_str()
+    }
+
     /// A turn that did not come to a good end.
     pub(super) fn failure(&self) -> Option<Failure> {
         let ended = self.detail.receipts.iter().rev().find(|receipt| receipt.receipt == Receipt::TurnEnded)?;

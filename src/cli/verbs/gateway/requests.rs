@@ -195,8 +195,10 @@ pub(super) fn wait(
         }
         render::json(&document);
     } else if !followed.interrupted && wants_reply {
-        if followed.reply().is_some() || followed.failure().is_none() {
-            render::reply(followed.reply(), report);
+        match (followed.reply(), followed.reply_missing()) {
+            (None, _) if followed.failure().is_some() => {}
+            (None, Some(why)) => report.note(&format!("the turn has ended, and there is no reply: {why}")),
+            (reply, _) => render::reply(reply, report),
         }
     } else if !followed.interrupted {
         facts(&followed.detail.request, followed.detail.receipts.last());
