@@ -115,7 +115,9 @@ impl Tool {
     pub fn settling(self) -> Duration {
         match self {
             Self::Claude => Duration::ZERO,
-            Self::Codex | Self::Gemini => Duration::from_millis(200),
+            // On a busy machine they read what came meanwhile as one paste.
+            Self::Codex => Duration::from_millis(400),
+            Self::Gemini => Duration::from_millis(1_000),
         }
     }
 
