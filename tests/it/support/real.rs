@@ -117,7 +117,7 @@ impl Tool {
             Self::Claude => Duration::ZERO,
             // On a busy machine they read what came meanwhile as one paste.
             Self::Codex => Duration::from_millis(400),
-            Self::Gemini => Duration::from_millis(1_000),
+            Self::Gemini => Duration::from_secs(1),
         }
     }
 
