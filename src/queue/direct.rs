@@ -146,7 +146,8 @@ impl Queue {
         }
         let waiting = self.depth().waiting;
         if waiting > 0 {
-            return Err(Refusal::new(409, "not_ready", format!("{waiting} requests wait before it")));
+            let wait = if waiting == 1 { "request waits" } else { "requests wait" };
+            return Err(Refusal::new(409, "not_ready", format!("{waiting} {wait} before it")));
         }
         Alone::take(&self.inner.alone)
             .ok_or_else(|| Refusal::new(409, "not_ready", "another direct prompt is being typed"))

@@ -30,6 +30,10 @@ pub(super) fn run(context: &Context, words: &Record, report: &Reporter) -> Resul
         render::json(&json!(found));
         return Ok(ExitCode::SUCCESS);
     }
+    if found.recording && found.recordings.is_empty() {
+        render::line(&format!("recording into {}", found.folder));
+        return Ok(ExitCode::SUCCESS);
+    }
     let row = |one: &Recording| {
         let file = Path::new(&found.folder).join(&one.name).to_string_lossy().into_owned();
         [one.bytes.to_string(), if one.active { "recording" } else { "" }.to_owned(), file]
