@@ -122,6 +122,8 @@ fn latency(table: &mut Table, rounds: u64) {
     editing(&mut asking, "no");
     for _ in 0..rounds {
         for (key, wanted) in [("x", "yes"), ("BSpace", "no")] {
+            // The first change after a rest: while a pane goes on changing it is looked at every 75 ms on purpose.
+            std::thread::sleep(Duration::from_millis(200));
             world.tmux(&["send-keys", "-t", "%0", key]);
             let begun = Instant::now();
             editing(&mut asking, wanted);

@@ -52,6 +52,14 @@ impl Steered {
         })
     }
 
+    /// The turn that a request began, as `GET /v1/turns` has it; null while there is none.
+    #[track_caller]
+    pub fn turn_of(&self, id: &str) -> Value {
+        let turns = self.http.get("/v1/turns?limit=500").ok();
+        let ours = turns["turns"].as_array().and_then(|turns| turns.iter().find(|turn| turn["request_id"] == id));
+        ours.cloned().unwrap_or_default()
+    }
+
     /// Waits until the prompt is submitted.
     #[track_caller]
     pub fn completed(&self, id: &str) -> Value {
