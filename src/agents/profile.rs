@@ -140,9 +140,9 @@ pub struct Profile {
     /// Names of the tool's process.
     pub processes: Vec<String>,
     /// What its title says.
-    pub title: TitleMarks,
+    pub title: Arc<TitleMarks>,
     /// For typing.
-    pub delivery: DeliveryRules,
+    pub delivery: Arc<DeliveryRules>,
     rules: Arc<Compiled>,
     versions: Range,
 }
@@ -232,7 +232,9 @@ impl Profile {
         let title = TitleMarks::of(&source.title);
         let delivery = DeliveryRules::of(&source.delivery);
         let ProfileSource { tool, name, processes, .. } = source;
-        Ok(Self { tool, name, fit: Fit::Exact, processes, title, delivery, rules: Arc::new(rules), versions })
+        // Whoever looks takes a copy: it costs no more than its names.
+        let (title, delivery, rules) = (Arc::new(title), Arc::new(delivery), Arc::new(rules));
+        Ok(Self { tool, name, fit: Fit::Exact, processes, title, delivery, rules, versions })
     }
 
     /// Makes the patterns ready, which takes some milliseconds: once for all profiles of this name.

@@ -18,8 +18,9 @@ use crate::{
     tracker::{Phase, State, TurnEdge},
 };
 
-/// How long the tool's own record of a reply may come after the end of its turn.
-const LATE_REPLY: Duration = Duration::from_secs(1);
+/// How long the tool's own record of a reply may come after the end of its turn: on a busy machine Codex tells that it
+/// is done seconds before its rollout has the answer.
+const LATE_REPLY: Duration = Duration::from_secs(5);
 
 /// A turn that nobody told of within this time at a ready composer was none, or was too short to be seen.
 const UNSEEN: Duration = Duration::from_secs(1);
@@ -157,7 +158,10 @@ impl TurnReceipts {
         while at < self.open.len() {
             let one = &self.open[at];
             let notes = match &one.ended {
-                Some((record, until)) if *until <= now || has_all(record) => Some(one.end(record)),
+                // A command has no reply to wait for.
+                Some((record, until)) if *until <= now || has_all(record) || one.awaited.command.is_some() => {
+                    Some(one.end(record))
+                }
                 None if one.was_unseen(state, now) => Some(one.unseen()),
                 _ => None,
             };

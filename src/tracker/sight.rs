@@ -55,8 +55,6 @@ fn line_reader(look: &Look, tool: &str) -> ScreenReading {
     }
     let is = |why: &Option<Why>, reason: &str| why.as_ref().is_some_and(|why| why.reason == reason);
     let against = &reading.against;
-    let text = look.rows.join("\n").trim_end().to_owned();
-    let at_cursor = look.rows.get(look.now.cursor_y).cloned().unwrap_or_default();
     let fired = against.iter().map(|why| Fired {
         rule: format!("line_reader.{}", why.reason),
         proves: why.reason.to_owned(),
@@ -72,8 +70,8 @@ fn line_reader(look: &Look, tool: &str) -> ScreenReading {
         working: against.iter().filter(|why| why.reason == "busy").map(|why| why.detail.clone()).collect(),
         dialog: is(against, "dialog").then(|| Dialog {
             kind: DialogKind::Other,
-            title: at_cursor.trim().to_owned(),
-            text: text.clone(),
+            title: look.rows.get(look.now.cursor_y).map_or("", |row| row.trim()).to_owned(),
+            text: look.rows.join("\n").trim_end().to_owned(),
             choices: Vec::new(),
         }),
         queued: Some(false),

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::{id_of, prompt};
 
 /// One answer. The head is in lower case.
 #[derive(Debug)]
@@ -86,6 +88,24 @@ impl Http {
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.keep().post(path, body)
+    }
+
+    /// Queues a prompt; returns its id.
+    #[track_caller]
+    pub fn queue_prompt(&self, text: &str) -> String {
+        id_of(&self.post("/v1/requests", &prompt(text)).ok())
+    }
+
+    /// Queues an interrupt; returns its id.
+    #[track_caller]
+    pub fn queue_interrupt(&self) -> String {
+        id_of(&self.post("/v1/requests", &json!({"kind": "interrupt", "payload": {}})).ok())
+    }
+
+    /// A request with its receipts.
+    #[track_caller]
+    pub fn shown(&self, id: &str) -> Value {
+        self.get(&format!("/v1/requests/{id}")).ok()
     }
 
     /// A POST whose body is not JSON, or not text.

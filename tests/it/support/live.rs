@@ -46,19 +46,19 @@ impl Live {
     /// Queues a prompt; returns its id.
     #[track_caller]
     pub fn send(&self, text: &str) -> String {
-        id_of(&self.http.post("/v1/requests", &prompt(text)).ok())
+        self.http.queue_prompt(text)
     }
 
     /// Queues an interrupt; returns its id.
     #[track_caller]
     pub fn interrupt(&self) -> String {
-        id_of(&self.http.post("/v1/requests", &json!({"kind": "interrupt", "payload": {}})).ok())
+        self.http.queue_interrupt()
     }
 
     /// The request with its receipts.
     #[track_caller]
     pub fn shown(&self, id: &str) -> Value {
-        self.http.get(&format!("/v1/requests/{id}")).ok()
+        self.http.shown(id)
     }
 
     /// Names of the receipts of a request, oldest first.

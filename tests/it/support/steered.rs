@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Http, Real, Tool, Turn, World, eventually_within, id_of, prompt};
+use super::{Http, Real, Tool, Turn, World, eventually_within};
 
 /// How long a real tool may take for a step on a busy machine. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -29,18 +29,18 @@ impl Steered {
     /// Queues a prompt; returns its id.
     #[track_caller]
     pub fn send(&self, text: &str) -> String {
-        id_of(&self.http.post("/v1/requests", &prompt(text)).ok())
+        self.http.queue_prompt(text)
     }
 
     /// Queues an interrupt; returns its id.
     #[track_caller]
     pub fn interrupt(&self) -> String {
-        id_of(&self.http.post("/v1/requests", &json!({"kind": "interrupt", "payload": {}})).ok())
+        self.http.queue_interrupt()
     }
 
     #[track_caller]
     pub fn shown(&self, id: &str) -> Value {
-        self.http.get(&format!("/v1/requests/{id}")).ok()
+        self.http.shown(id)
     }
 
     /// Waits until this is so for a request; returns it.
