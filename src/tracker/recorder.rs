@@ -1,6 +1,6 @@
 //! Records what the pane prints into files, on a thread of its own, and never waits for it.
 //!
-//! A file is asciicast v2, begins with a drawing of the screen, and is whole up to its last line at any moment: what a
+//! A file is asciicast v2, begins with a drawing of the screen, and at any moment every line but the last is whole: what a
 //! crash leaves can be played. Where bytes are missing a marker says so, and the screen is drawn anew.
 
 use std::{
