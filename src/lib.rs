@@ -41,8 +41,24 @@ pub mod lifecycle;
 // recorded screens and streams against the tracker
 pub mod contract;
 
-// prompts on their way into the terminal
+// agents that run one turn a process
+pub mod headless;
+
+// prompts on their way to the agent
 pub mod queue;
+
+// what agents write to each other, and what they are told of it
+pub mod mail;
+
+pub mod notifier;
+
+pub mod reminders;
+
+// what an agent keeps for itself
+pub mod memory;
+
+// the agent on a standard protocol
+pub mod ag_ui;
 
 // what a request can reach
 pub mod app;

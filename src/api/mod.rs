@@ -12,6 +12,7 @@ mod expiry;
 mod instance;
 mod journal;
 mod keys;
+mod mail;
 mod manifest;
 mod ready;
 mod recording;
@@ -36,6 +37,11 @@ pub use journal::{
     RequestView,
 };
 pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
+pub use mail::{
+    AttachmentView, BlockPlacement, FilesystemBinding, JmapBinding, MailBinding, MailChanged, MailContent, MailDone,
+    MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
+    NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
+};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};

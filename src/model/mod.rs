@@ -5,6 +5,7 @@
 
 mod failure;
 mod ids;
+mod mail;
 mod names;
 mod process;
 mod request;
@@ -15,6 +16,7 @@ mod turn;
 
 pub use failure::{ErrorCode, Failure};
 pub use ids::{BadId, PaneId, SessionRootId, TmuxSessionId, WindowId};
+pub use mail::{Address, BoxName, MANAGED_DOMAIN, MessageId};
 pub use names::{AgentId, AgentName, BadName, SessionName, ToolName};
 pub use process::ProcessIdentity;
 pub use request::{BadRequestId, Note, Receipt, RequestId, RequestKind, RequestState, Route};

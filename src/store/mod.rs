@@ -12,6 +12,7 @@ mod epochs;
 mod error;
 mod journal;
 mod lists;
+pub mod mail;
 mod migrate;
 mod open;
 mod requests;

@@ -1,0 +1,112 @@
+//! Why mail could not be read or written, with the words for a command line and for HTTP.
+
+use crate::model::{ErrorCode, Failure};
+
+/// Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MailError {
+    /// No such message, in no folder or not in the one that was named.
+    #[error("there is no message `{0}` in this mailbox")]
+    UnknownMessage(String),
+    /// Somebody it is for has no mailbox here.
+    #[error("nobody has the address {}", .0.join(", "))]
+    UnknownRecipients(Vec<String>),
+    /// What was asked for has the right shape and a wrong value.
+    #[error("{0}")]
+    Invalid(String),
+    /// The message says that it wants no answer.
+    #[error("this message takes no answer: its sender said so")]
+    NoReply,
+    /// Two programs answer each other without end.
+    #[error("{0}")]
+    Loop(String),
+    /// This transport cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The address is not registered, or belongs to somebody else now.
+    #[error("{0}")]
+    NotRegistered(String),
+    /// The mailbox is not what it has to be: a link leads elsewhere, a file is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk is full.
+    #[error("{0}")]
+    Full(String),
+    /// Another one holds a lock too long, or a server does not answer; nothing was lost.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The server refused us.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+impl MailError {
+    /// A stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownMessage(_) => "unknown_message",
+            Self::UnknownRecipients(_) => "unknown_recipient",
+            Self::Invalid(_) => "invalid_mail",
+            Self::NoReply => "no_reply",
+            Self::Loop(_) => "mail_loop",
+            Self::Unsupported(_) => "mail_unsupported",
+            Self::NotRegistered(_) => "mailbox_not_registered",
+            Self::Damaged(_) => "mailbox_damaged",
+            Self::Full(_) => "disk_full",
+            Self::Unavailable(_) => "mail_unavailable",
+            Self::Rejected(_) => "mail_rejected",
+        }
+    }
+
+    /// HTTP status (contract section 4.8, with 404 and 422 where its first implementation was wrong).
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::UnknownMessage(_) => 404,
+            Self::UnknownRecipients(_) | Self::Invalid(_) | Self::Unsupported(_) | Self::NotRegistered(_) => 422,
+            Self::NoReply => 409,
+            Self::Loop(_) => 429,
+            Self::Full(_) => 507,
+            Self::Damaged(_) | Self::Unavailable(_) | Self::Rejected(_) => 502,
+        }
+    }
+
+    /// In how many seconds another try makes sense; `None` where time alone does not mend it.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Unavailable(_) => Some(5),
+            Self::Loop(_) => Some(60),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::UnknownMessage(_) => "`agents mail list` shows the references of the messages",
+            Self::UnknownRecipients(_) => "`agents mailbox accounts` shows the addresses of this mailbox",
+            Self::Invalid(_) | Self::Unsupported(_) => "`agents mail --help` shows what can be said",
+            Self::NoReply => "write a new message with `agents mail send`",
+            Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
+            Self::NotRegistered(_) => "`agents mailbox register` binds the agent to its address again",
+            Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
+            Self::Full(_) => "free some space and send it again",
+            Self::Unavailable(_) => "try again; nothing was lost",
+            Self::Rejected(_) => "look at the credentials that the session is bound to",
+        }
+    }
+}
+
+impl From<MailError> for Failure {
+    fn from(error: MailError) -> Self {
+        let code = match &error {
+            MailError::UnknownMessage(_) => ErrorCode::TargetNotFound,
+            MailError::UnknownRecipients(_) | MailError::Invalid(_) => ErrorCode::Usage,
+            MailError::NoReply | MailError::Loop(_) | MailError::Unsupported(_) | MailError::NotRegistered(_) => {
+                ErrorCode::Refused
+            }
+            MailError::Damaged(_) | MailError::Full(_) | MailError::Rejected(_) => ErrorCode::Internal,
+            MailError::Unavailable(_) => ErrorCode::Timeout,
+        };
+        Self::new(code, error.to_string(), error.hint())
+    }
+}

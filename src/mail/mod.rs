@@ -1,0 +1,172 @@
+//! The agent's mail.
+//!
+//! Owns: reading and writing mail over either transport (`filesystem`, `jmap`), and the form of a message (`message`,
+//! pure). Promises: a message is wholly delivered or not visible; whoever dies half-way leaves nothing that the next
+//! one does not finish or take back; what is answered is on disk; nothing outside the mailbox is read or written on the
+//! word of a file in it. Every call may block (files, locks, a server): the gateway makes them beside its own thread.
+//! Callers: `lifecycle` and `cli` (registering, and mail without a gateway), `gateway`, `notifier` and `http`.
+
+mod error;
+pub mod filesystem;
+pub mod jmap;
+
+use std::path::PathBuf;
+
+pub use error::MailError;
+
+use crate::{
+    api::{MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView},
+    model::BoxName,
+};
+
+/// The mailbox of one agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mailbox {
+    binding: MailBinding,
+    transport: Transport,
+}
+
+#[derive(Debug, Clone)]
+enum Transport {
+    Filesystem(filesystem::Account),
+    Jmap(jmap::Account),
+}
+
+impl Mailbox {
+    /// The mailbox that a session is bound to. `secrets` is the session's folder of credentials. Nothing is opened or
+    /// connected yet.
+    ///
+    /// # Errors
+    /// [`MailError`] for a binding that cannot be meant.
+    pub fn of(binding: &MailBinding, secrets: PathBuf) -> Result<Self, MailError> {
+        let transport = match binding {
+            MailBinding::Filesystem(bound) => Transport::Filesystem(filesystem::Account::of(bound)?),
+            MailBinding::Stalwart(bound) => Transport::Jmap(jmap::Account::of(bound, secrets)?),
+        };
+        Ok(Self { binding: binding.clone(), transport })
+    }
+
+    /// What the session is bound to.
+    pub fn binding(&self) -> &MailBinding {
+        &self.binding
+    }
+
+    /// Whose mailbox it is, as every answer says.
+    pub fn identity(&self) -> MailIdentity {
+        MailIdentity {
+            schema_version: 1,
+            transport: self.binding.transport().to_owned(),
+            principal_id: self.binding.principal_id().to_owned(),
+            address: self.binding.address().to_string(),
+        }
+    }
+
+    /// Proves that the mailbox can be used: the registration is active, the server knows us.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn check(&self) -> Result<(), MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.check(),
+            Transport::Jmap(account) => account.check(),
+        }
+    }
+
+    /// Messages of a folder, newest first. An unknown folder is an empty one.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn list(&self, query: &MailQuery) -> Result<Vec<MessageView>, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.list(query),
+            Transport::Jmap(account) => account.list(query),
+        }
+    }
+
+    /// One message with its body. `mark_read` marks it.
+    ///
+    /// # Errors
+    /// [`MailError::UnknownMessage`] for a reference that names none (in that folder, if one is given).
+    pub fn show(&self, message: &str, folder: Option<&BoxName>, mark_read: bool) -> Result<MessageView, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.show(message, folder, mark_read),
+            Transport::Jmap(account) => account.show(message, folder, mark_read),
+        }
+    }
+
+    /// Sends. What is returned is delivered to everybody it is for.
+    ///
+    /// # Errors
+    /// [`MailError`]: nobody got it.
+    pub fn send(&self, draft: &MailDraft) -> Result<MessageView, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.send(draft),
+            Transport::Jmap(account) => account.send(draft),
+        }
+    }
+
+    /// Leaves a note of the operator in this mailbox.
+    ///
+    /// # Errors
+    /// [`MailError::Unsupported`] over JMAP.
+    pub fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.post(post),
+            Transport::Jmap(_) => {
+                Err(MailError::Unsupported("a JMAP mailbox takes no notes of the operator".to_owned()))
+            }
+        }
+    }
+
+    /// Answers a message, and marks it answered.
+    ///
+    /// # Errors
+    /// [`MailError`]; refused where the message wants no answer, or where two programs answer each other without end.
+    pub fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.reply(reply),
+            Transport::Jmap(account) => account.reply(reply),
+        }
+    }
+
+    /// Sets and clears flags of all these messages, or of none.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn mark(&self, messages: &[String], flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.mark(messages, flags),
+            Transport::Jmap(account) => account.mark(messages, flags),
+        }
+    }
+
+    /// Moves all these messages to a folder, which is made if it is not there, or none.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn relocate(&self, messages: &[String], folder: &BoxName) -> Result<Vec<MessageView>, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.relocate(messages, folder),
+            Transport::Jmap(account) => account.relocate(messages, folder),
+        }
+    }
+
+    /// How many unread messages the inbox has.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn unread(&self) -> Result<usize, MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.unread(),
+            Transport::Jmap(account) => account.unread(),
+        }
+    }
+
+    /// The folder in which a file appears whenever mail arrives, for somebody who watches it; `None` for a server.
+    pub fn arrivals(&self) -> Option<PathBuf> {
+        match &self.transport {
+            Transport::Filesystem(account) => Some(account.inbox()),
+            Transport::Jmap(_) => None,
+        }
+    }
+}
