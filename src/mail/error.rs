@@ -27,6 +27,9 @@ pub enum MailError {
     /// The address is not registered, or belongs to somebody else now.
     #[error("{0}")]
     NotRegistered(String),
+    /// Somebody else has the address.
+    #[error("{0}")]
+    Taken(String),
     /// The mailbox is not what it has to be: a link leads elsewhere, a file is damaged.
     #[error("{0}")]
     Damaged(String),
@@ -52,6 +55,7 @@ impl MailError {
             Self::Loop(_) => "mail_loop",
             Self::Unsupported(_) => "mail_unsupported",
             Self::NotRegistered(_) => "mailbox_not_registered",
+            Self::Taken(_) => "address_taken",
             Self::Damaged(_) => "mailbox_damaged",
             Self::Full(_) => "disk_full",
             Self::Unavailable(_) => "mail_unavailable",
@@ -64,7 +68,7 @@ impl MailError {
         match self {
             Self::UnknownMessage(_) => 404,
             Self::UnknownRecipients(_) | Self::Invalid(_) | Self::Unsupported(_) | Self::NotRegistered(_) => 422,
-            Self::NoReply => 409,
+            Self::NoReply | Self::Taken(_) => 409,
             Self::Loop(_) => 429,
             Self::Full(_) => 507,
             Self::Damaged(_) | Self::Unavailable(_) | Self::Rejected(_) => 502,
@@ -88,6 +92,7 @@ impl MailError {
             Self::NoReply => "write a new message with `agents mail send`",
             Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
             Self::NotRegistered(_) => "`agents mailbox register` binds the agent to its address again",
+            Self::Taken(_) => "`--mode stash` parks the other mailbox, `--mode force` removes it",
             Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
             Self::Full(_) => "free some space and send it again",
             Self::Unavailable(_) => "try again; nothing was lost",
@@ -101,9 +106,11 @@ impl From<MailError> for Failure {
         let code = match &error {
             MailError::UnknownMessage(_) => ErrorCode::TargetNotFound,
             MailError::UnknownRecipients(_) | MailError::Invalid(_) => ErrorCode::Usage,
-            MailError::NoReply | MailError::Loop(_) | MailError::Unsupported(_) | MailError::NotRegistered(_) => {
-                ErrorCode::Refused
-            }
+            MailError::NoReply
+            | MailError::Loop(_)
+            | MailError::Unsupported(_)
+            | MailError::NotRegistered(_)
+            | MailError::Taken(_) => ErrorCode::Refused,
             MailError::Damaged(_) | MailError::Full(_) | MailError::Rejected(_) => ErrorCode::Internal,
             MailError::Unavailable(_) => ErrorCode::Timeout,
         };

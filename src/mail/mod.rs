@@ -7,8 +7,10 @@
 //! Callers: `lifecycle` and `cli` (registering, and mail without a gateway), `gateway`, `notifier` and `http`.
 
 mod error;
+mod fence;
 pub mod filesystem;
 pub mod jmap;
+pub mod message;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod family;
 pub mod files;
+pub mod folder;
 pub mod lock;
 pub mod notify;
 pub mod peer;

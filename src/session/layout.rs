@@ -39,6 +39,11 @@ impl Home {
         self.0.join("detectors")
     }
 
+    /// `mailbox/`: the mailbox root that is used when nobody names another.
+    pub fn mailbox(&self) -> PathBuf {
+        self.0.join("mailbox")
+    }
+
     /// `registry/`.
     pub fn registry(&self) -> PathBuf {
         self.0.join("registry")
