@@ -1,5 +1,7 @@
 //! What somebody wants of a mailbox, and the answer: the same over HTTP and without a gateway. Pure.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -7,7 +9,7 @@ use super::{
     JmapBinding, MailBinding, MailChanged, MailContent, MailDone, MailDraft, MailFlags, MailList, MailPost, MailQuery,
     MailReply, MailStatus, MailboxKind, Manifest,
 };
-use crate::model::BoxName;
+use crate::model::{BoxName, Moment};
 
 /// One call of the mail routes (contract section 4.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,35 @@ impl MailCall {
         Some(Value::Object(body))
     }
 
+    /// Refuses values that no mailbox takes.
+    ///
+    /// # Errors
+    /// One sentence about the first that is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Status => Ok(()),
+            Self::List(query) => match &query.since {
+                Some(since) if Moment::parse(since).is_none() => {
+                    Err(format!("`{since}` is not an ISO time with its zone, as `2026-11-21T12:00:00Z`"))
+                }
+                _ => Ok(()),
+            },
+            Self::Peek { message_ref, .. } | Self::Read { message_ref, .. } => check_ref(message_ref),
+            Self::Send(draft) => {
+                check_subject(&draft.subject)?;
+                check_once("address", &draft.to)?;
+                check_once("address", &draft.cc)?;
+                check_content(&draft.content)
+            }
+            Self::Post(post) => check_subject(&post.subject).and_then(|()| check_content(&post.content)),
+            Self::Reply(reply) => check_ref(&reply.message_ref).and_then(|()| check_content(&reply.content)),
+            Self::Mark { message_refs, .. } | Self::Move { message_refs, .. } | Self::Archive { message_refs } => {
+                message_refs.iter().try_for_each(|one| check_ref(one))?;
+                check_once("message", message_refs)
+            }
+        }
+    }
+
     /// The caller's name for what is to be written.
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -139,6 +170,38 @@ impl MailCall {
             _ => None,
         }
     }
+}
+
+fn check_ref(message: &str) -> Result<(), String> {
+    if message.trim().is_empty() { Err("the reference of the message is empty".to_owned()) } else { Ok(()) }
+}
+
+fn check_subject(subject: &str) -> Result<(), String> {
+    if subject.trim().is_empty() {
+        return Err("the subject is empty".to_owned());
+    }
+    if subject.chars().any(char::is_control) {
+        return Err("a subject is one line without control characters".to_owned());
+    }
+    Ok(())
+}
+
+fn check_once<T: AsRef<str>>(what: &str, list: &[T]) -> Result<(), String> {
+    let mut known = HashSet::new();
+    match list.iter().map(AsRef::as_ref).find(|one| !known.insert(*one)) {
+        Some(twice) => Err(format!("the {what} `{twice}` is named twice")),
+        None => Ok(()),
+    }
+}
+
+fn check_content(content: &MailContent) -> Result<(), String> {
+    if content.body.contains('\0') {
+        return Err("the text holds a NUL".to_owned());
+    }
+    if content.notify_block.as_ref().is_some_and(|block| block.text.trim().is_empty()) {
+        return Err("the notify block is empty".to_owned());
+    }
+    Ok(())
 }
 
 fn state(wanted: Option<bool>, [yes, no]: [&'static str; 2]) -> &'static str {

@@ -117,7 +117,7 @@ impl MailError {
             Self::NoReply => "write a new message with `agents mail send`",
             Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
             Self::NotBound(_) => "`agents mail bind` gives the session a mailbox",
-            Self::NotRegistered(_) => "`agents mailbox register` binds the agent to its address again",
+            Self::NotRegistered(_) => "`agents mail bind` binds the agent to its address again",
             Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
             Self::Full(_) => "free some space and send it again",
             Self::Unavailable(_) => "try again; nothing was lost",
