@@ -13,6 +13,7 @@ mod instance;
 mod journal;
 mod keys;
 mod mail;
+mod mail_call;
 mod manifest;
 mod ready;
 mod recording;
@@ -42,6 +43,7 @@ pub use mail::{
     MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
     NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
+pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};

@@ -29,6 +29,11 @@ pub(super) fn try_line(text: &str) -> bool {
     stdout::write(format!("{}\n", printable(text)).as_bytes())
 }
 
+/// One JSON value on a line of its own, for a command that goes on until nobody takes it any more.
+pub(super) fn try_json_line(value: &Value) -> bool {
+    stdout::write(format!("{value}\n").as_bytes())
+}
+
 /// Bytes as they are: completion scripts, help.
 pub(super) fn raw(bytes: &[u8]) {
     stdout::write(bytes);

@@ -104,6 +104,8 @@ impl SessionRoot {
         agent_settings = "agent-settings.json";
         /// Home of the tool when it has none of its own.
         tool_home = "tool-home";
+        /// Credentials of the mailbox, one file each.
+        mailbox_secrets = "mailbox-secrets";
         /// Everything of the gateway.
         gateway = "gateway";
         /// `v1`.
