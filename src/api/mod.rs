@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 mod mail;
 mod manifest;
+mod notifier;
 mod ready;
 mod recording;
 mod registry;
@@ -43,6 +44,10 @@ pub use mail::{
     NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use notifier::{
+    BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
