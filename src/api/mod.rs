@@ -15,6 +15,7 @@ mod keys;
 mod mail;
 mod mail_call;
 mod manifest;
+mod notifier;
 mod ready;
 mod recording;
 mod registry;
@@ -45,6 +46,10 @@ pub use mail::{
 };
 pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use notifier::{
+    BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
