@@ -5,6 +5,7 @@ mod duration;
 mod fixtures;
 mod live;
 mod mail;
+mod mailbox;
 mod prompts;
 mod sight;
 
@@ -19,6 +20,7 @@ pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
+pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -127,6 +129,9 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The mailboxes that agents share: who gets mail, and mending
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
