@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     api::{StatusDocument, TrackedSession},
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -22,6 +23,8 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
     /// Who is tracked.

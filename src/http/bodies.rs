@@ -1,5 +1,7 @@
 //! The body of each route, read field by field. Pure.
 
+pub(super) mod reminders;
+
 use serde_json::{Value, json};
 
 use super::{

@@ -109,13 +109,13 @@ impl Issues {
 #[derive(Debug, Clone)]
 pub(super) struct Field<'v> {
     value: &'v Value,
-    place: Vec<&'v str>,
+    place: Vec<Value>,
 }
 
 impl<'v> Field<'v> {
     /// The whole body.
     pub(super) fn body(value: &'v Value) -> Self {
-        Self { value, place: vec!["body"] }
+        Self { value, place: vec!["body".into()] }
     }
 
     /// Says what is wrong with this value.
@@ -127,8 +127,7 @@ impl<'v> Field<'v> {
         issues: &mut Issues,
     ) {
         let message = message.into();
-        let place = self.place.iter().map(|name| Value::from(*name)).collect();
-        issues.add(Issue { kind, place, message, input: shown(self.value), context });
+        issues.add(Issue { kind, place: self.place.clone(), message, input: shown(self.value), context });
     }
 
     /// Says which rule this value breaks.
@@ -170,6 +169,33 @@ impl<'v> Field<'v> {
         number
     }
 
+    /// A whole number.
+    pub(super) fn integer(&self, issues: &mut Issues) -> Option<i64> {
+        let number = self.value.as_i64();
+        if number.is_none() {
+            self.wrong("int_type", "Input should be a valid integer", None, issues);
+        }
+        number
+    }
+
+    /// A number above zero and at most this.
+    pub(super) fn positive(&self, most: f64, issues: &mut Issues) -> Option<f64> {
+        let Some(number) = self.value.as_f64() else {
+            self.wrong("float_type", "Input should be a valid number", None, issues);
+            return None;
+        };
+        if number <= 0.0 {
+            self.wrong("greater_than", "Input should be greater than 0", Some(json!({ "gt": 0.0 })), issues);
+            return None;
+        }
+        if number > most {
+            let message = format!("Input should be less than or equal to {most}");
+            self.wrong("less_than_equal", message, Some(json!({ "le": most })), issues);
+            return None;
+        }
+        Some(number)
+    }
+
     /// Exactly this version of a body.
     pub(super) fn version(&self, wanted: u32, issues: &mut Issues) {
         if !(self.value.is_u64() || self.value.is_i64()) {
@@ -209,8 +235,17 @@ impl<'v> Field<'v> {
         Some(Object { map, field: self.clone() })
     }
 
-    fn below(&self, name: &'v str, value: &'v Value) -> Self {
-        Self { value, place: [&self.place[..], &[name]].concat() }
+    /// A list, entry by entry.
+    pub(super) fn list(&self, issues: &mut Issues) -> Option<Vec<Self>> {
+        let Some(list) = self.value.as_array() else {
+            self.wrong("list_type", "Input should be a valid list", None, issues);
+            return None;
+        };
+        Some(list.iter().enumerate().map(|(index, value)| self.below(index, value)).collect())
+    }
+
+    fn below(&self, step: impl Into<Value>, value: &'v Value) -> Self {
+        Self { value, place: [&self.place[..], &[step.into()]].concat() }
     }
 }
 
@@ -260,7 +295,12 @@ impl<'v> Object<'v> {
     /// Names every field that is none of these.
     pub(super) fn only(&self, names: &[&str], issues: &mut Issues) {
         for (name, value) in self.map.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
-            self.field.below(name, value).wrong("extra_forbidden", "Extra inputs are not permitted", None, issues);
+            self.field.below(name.as_str(), value).wrong(
+                "extra_forbidden",
+                "Extra inputs are not permitted",
+                None,
+                issues,
+            );
         }
     }
 }

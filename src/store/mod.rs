@@ -15,6 +15,7 @@ mod lists;
 pub mod mail;
 mod migrate;
 mod open;
+mod reminders;
 mod requests;
 mod retention;
 mod rows;
@@ -31,6 +32,7 @@ pub use aside::{Opened, open_or_set_aside};
 pub use epochs::{AgentProcess, Depth};
 pub use error::StoreError;
 pub use open::create;
+pub use reminders::{DueClock, ReminderEvent, ReminderRow};
 pub use rows::{
     Admitted, Answer, CancelOutcome, CoalescePlan, JournalRow, ListFilter, NewRow, QueuedRow, Reconcile, Reconciled,
     RequestRow, StoredAnswer, Superseded,
