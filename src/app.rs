@@ -8,6 +8,7 @@ use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -23,6 +24,8 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
     /// The agent's mail.

@@ -209,12 +209,14 @@ impl Gateway {
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
-        let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let Running { queue, reminders, agent, tracker, eyes } =
+            work.start(&mut tasks, &board, store.clone(), events, trouble);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
+            reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             session: Arc::new(tracked),

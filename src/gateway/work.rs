@@ -16,6 +16,7 @@ use crate::{
     api::Manifest,
     mail::{Desk, Session as MailSession},
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
+    reminders::Reminders,
     session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
@@ -57,6 +58,7 @@ pub(super) struct Work {
 /// What stays of it for the others, once it runs.
 pub(super) struct Running {
     pub(super) queue: Queue,
+    pub(super) reminders: Reminders,
     pub(super) agent: watch::Sender<AgentNow>,
     pub(super) tracker: Tracker,
     pub(super) eyes: Eyes,
@@ -139,11 +141,14 @@ impl Work {
         tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
+        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
+        let ticking = reminders.clone();
+        tasks.start("reminders", |stop| ticking.run(stop));
         let (sick, watched) = (queue.clone(), store.clone());
         tasks.start("store health", |stop| health(watched, sick, trouble, stop));
         tasks.start("event log", |stop| export(store, events, stop));
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
-        Running { queue, agent, tracker, eyes }
+        Running { queue, reminders, agent, tracker, eyes }
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod health;
 pub(super) mod mail;
 pub(super) mod reconcile;
 pub(super) mod recordings;
+pub(super) mod reminders;
 pub(super) mod requests;
 pub(super) mod screen;
 pub(super) mod status;
