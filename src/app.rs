@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     api::{StatusDocument, TrackedSession},
+    mail::Desk,
     queue::Queue,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
@@ -24,6 +25,8 @@ pub struct App {
     pub queue: Queue,
     /// What the agent does.
     pub tracker: Tracker,
+    /// The agent's mail.
+    pub mail: Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

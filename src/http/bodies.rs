@@ -1,6 +1,10 @@
 //! The body of each route, read field by field. Pure.
 
+mod mail;
+
 use serde_json::{Value, json};
+
+pub(super) use self::mail::mail;
 
 use super::{
     error::Problem,

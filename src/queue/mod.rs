@@ -7,6 +7,7 @@
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
 mod admission;
+mod announce;
 mod approvals;
 pub mod coalesce;
 mod direct;
@@ -186,6 +187,11 @@ impl Queue {
     /// Changes with every change of what waits.
     pub fn waiting(&self) -> watch::Receiver<Waiting> {
         self.inner.store.waiting_now()
+    }
+
+    /// The agent as it is now; changes with its process.
+    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
+        self.inner.agent.clone()
     }
 
     /// The store is of no use any more.
