@@ -231,9 +231,9 @@ fn earlier(session: &Session, letter: &Letter, places: &Places, deadline: Deadli
         let patch = json!({ "mailboxIds": { &places.sent: true }, "keywords/$draft": null });
         let set = json!(["Email/set", { "accountId": session.account, "update": { id: patch } }, "m"]);
         session.call(&[set], deadline)?;
-        let mut sent = view::view(found[0], &places.folders, None, true);
-        sent.folder = Some(BoxName::SENT.to_owned());
-        return Ok(Earlier::Sent(Box::new(sent)));
+        let mut seen = view::view(found[0], &places.folders, None, true);
+        seen.folder = Some(BoxName::SENT.to_owned());
+        return Ok(Earlier::Sent(Box::new(seen)));
     }
     Ok(Earlier::Draft(id.to_owned()))
 }

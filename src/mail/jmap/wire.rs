@@ -78,7 +78,7 @@ impl Origin {
     /// [`MailError::Invalid`].
     pub(super) fn of(url: &str) -> Result<(Self, String), MailError> {
         let wrong = |why: &str| MailError::Invalid(format!("the mail server's address cannot be used: {why}"));
-        let uri: Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
+        let uri: Uri = url.parse().map_err(|_error| wrong("it is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(wrong("it is not a whole URL"));
         };
@@ -227,7 +227,7 @@ impl Wire {
         let read = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec();
         let bytes = read.map_err(|error| self.unreachable(error))?;
         serde_json::from_slice(&bytes)
-            .map_err(|_| MailError::Rejected(format!("the mail server {origin} answered something that is not JMAP")))
+            .map_err(|_error| MailError::Rejected(format!("the mail server {origin} answered something that is not JMAP")))
     }
 
     fn unreachable(&self, error: ureq::Error) -> MailError {
