@@ -240,7 +240,13 @@ fn register_mailbox(
     root: &SessionRoot,
 ) -> Result<Option<MailBinding>, Failure> {
     let Some(wish) = &options.mailbox else { return Ok(None) };
-    mailbox::register(context, &options.name, id, wish, root).map(Some)
+    mailbox::register(context, &options.name, id, wish, root).map(Some).map_err(|failure| {
+        if failure.code != ErrorCode::Refused {
+            return failure;
+        }
+        let hint = "choose another address with --mailbox=ADDRESS, or launch without, and see `agents mail bind --help`";
+        Failure { hint: hint.to_owned(), ..failure }
+    })
 }
 
 /// What the agent's program finds in its environment.

@@ -39,7 +39,7 @@ impl Home {
         self.0.join("detectors")
     }
 
-    /// `mailbox/`: mailboxes that the agents of this home share.
+    /// `mailbox/`: the mailbox root that is used when nobody names another.
     pub fn mailbox(&self) -> PathBuf {
         self.0.join("mailbox")
     }

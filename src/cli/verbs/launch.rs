@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{args::Launch, render, report::Reporter, setting::absolute},
     lifecycle::{self, AttachOptions, Created, LaunchOptions, MailboxWish},
+    mail::filesystem::RegisterMode,
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, ToolName, shell_quote},
     target::{self, Context},
 };
@@ -76,7 +77,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
 /// The mailbox that was asked for; an empty address means the agent's name.
 pub(super) fn wish(address: Option<&str>, root: Option<&Path>) -> Result<MailboxWish, Failure> {
     let address = address.filter(|address| !address.is_empty()).map(str::parse).transpose()?;
-    Ok(MailboxWish { address, root: root.map(absolute).transpose()? })
+    Ok(MailboxWish { address, root: root.map(absolute).transpose()?, mode: RegisterMode::default() })
 }
 
 /// A made or adopted session as JSON.
