@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
+    notifier::Notifier,
     queue::Queue,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
@@ -23,6 +24,8 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// Who tells the agent of its mail.
+    pub notifier: Notifier,
     /// What the agent does.
     pub tracker: Tracker,
     /// The agent's mail.

@@ -24,6 +24,7 @@ use crate::{
         serve::{self, Limits, Listener},
     },
     model::{Failure, LEASE},
+    notifier::Notifier,
     os::{clock, lock::Lock, program, rendezvous::Meeting},
     queue::{AgentNow, Queue},
     store::Store,
@@ -210,6 +211,9 @@ impl Gateway {
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let around = work::surroundings(&config.root, board.facts().port);
+        let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
+        tasks.start("mail notifier", |stop| notifier.clone().run(stop));
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
@@ -217,6 +221,7 @@ impl Gateway {
             queue: queue.clone(),
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
+            notifier,
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
