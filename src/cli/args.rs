@@ -18,7 +18,7 @@ pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
-    AnsweredState, Content, Mail, MailBind, MailList, MailRoot, MailWatch, Placement, PostPolicy, ReadState,
+    AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::prompts::{

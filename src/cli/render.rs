@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{Admission, Connectivity, GatewayHealth, Host, Recovery, StatusDocument},
-    lifecycle::Entry,
+    lifecycle::{Entry, Unread},
 };
 
 /// One JSON document.
@@ -94,12 +94,22 @@ pub(super) fn list(entries: &[Entry]) {
             record.agent_name.clone(),
             entry.agent.to_owned(),
             entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
+            entry.mail.as_ref().map_or_else(|| "-".to_owned(), unread),
             record.identity.tool.clone(),
             session.to_owned(),
             record.agent_id.clone(),
         ]
     });
-    table(["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"], rows.collect());
+    table(["NAME", "AGENT", "GATEWAY", "MAIL", "TOOL", "SESSION", "ID"], rows.collect());
+}
+
+/// How much mail an agent has: the number of unread messages, or `?` where it could not be counted.
+pub(super) fn unread(mail: &Unread) -> String {
+    match mail.unread {
+        Some(0) => "none".to_owned(),
+        Some(count) => format!("{count} new"),
+        None => "?".to_owned(),
+    }
 }
 
 /// Rows below a head, columns aligned.

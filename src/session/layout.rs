@@ -39,6 +39,11 @@ impl Home {
         self.0.join("detectors")
     }
 
+    /// `mailbox/`: mailboxes that the agents of this home share.
+    pub fn mailbox(&self) -> PathBuf {
+        self.0.join("mailbox")
+    }
+
     /// `registry/`.
     pub fn registry(&self) -> PathBuf {
         self.0.join("registry")

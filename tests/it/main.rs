@@ -33,6 +33,7 @@ mod journey;
 mod launch;
 mod lifecycle;
 mod listener;
+mod mail;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;

@@ -59,14 +59,17 @@ pub(in crate::cli) enum Mail {
 impl Mail {
     pub(in crate::cli) fn selectors(&self) -> &Selectors {
         match self {
-            Self::Status(selectors) | Self::ResolveLive(selectors) | Self::Unbind(selectors) => selectors,
+            Self::Status(selectors)
+            | Self::ResolveLive(selectors)
+            | Self::Unbind(selectors)
+            | Self::Move { selectors, .. }
+            | Self::Archive { selectors, .. } => selectors,
             Self::List(words) => &words.selectors,
             Self::Peek(words) | Self::Read(words) => &words.selectors,
             Self::Send(words) => &words.selectors,
             Self::Post(words) => &words.selectors,
             Self::Reply(words) => &words.selectors,
             Self::Mark(words) => &words.selectors,
-            Self::Move { selectors, .. } | Self::Archive { selectors, .. } => selectors,
             Self::Watch(words) => &words.selectors,
             Self::Bind(words) => &words.selectors,
         }
@@ -145,11 +148,11 @@ pub(in crate::cli) struct Messages {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Content {
     /// The text, as Markdown; it may begin with a dash [default: stdin, to its end]
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "body_file")]
-    pub(in crate::cli) body_content: Option<String>,
+    #[arg(long = "body-content", value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "file")]
+    pub(in crate::cli) text: Option<String>,
     /// A file with the text; `-` is stdin
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(in crate::cli) body_file: Option<PathBuf>,
+    #[arg(long = "body-file", value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(in crate::cli) file: Option<PathBuf>,
     /// A file to go with it; may be given several times
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) attach: Vec<PathBuf>,
@@ -262,8 +265,11 @@ pub(in crate::cli) struct MailWatch {
     #[arg(long = "box", default_value = "inbox", value_name = "BOX")]
     pub(in crate::cli) folder: String,
     /// First what is unread already
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub(in crate::cli) unread: bool,
+    /// First all that is there already
+    #[arg(long)]
+    pub(in crate::cli) all: bool,
     /// With the text of each message
     #[arg(long)]
     pub(in crate::cli) include_body: bool,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::launch;
 use crate::{
     api::{
         BlockPlacement, Host, IDEMPOTENCY_KEY_HEADER, MailCall, MailContent, MailDraft, MailFlags, MailGateway,
@@ -41,7 +42,8 @@ pub(super) fn run(context: &Context, words: &Mail, report: &Reporter) -> Result<
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Mail::Bind(_) | Mail::Unbind(_) => return Err(Failure::internal("to be written")),
+        Mail::Bind(words) => return bind(context, words, report),
+        Mail::Unbind(selectors) => return unbind(&setting::resolve(context, selectors)?, report),
         other => call_of(other)?,
     };
     let target = setting::resolve(context, words.selectors())?;
@@ -51,6 +53,35 @@ pub(super) fn run(context: &Context, words: &Mail, report: &Reporter) -> Result<
     } else {
         letters::answer(&call, answer, report)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bind(context: &Context, words: &args::MailBind, report: &Reporter) -> Result<ExitCode, Failure> {
+    let target = setting::resolve(context, &words.selectors)?;
+    let wish = launch::wish(words.address.as_deref(), words.root.dir.as_deref())?;
+    let binding = json!(lifecycle::bind_mailbox(context, &target, &wish)?);
+    if report.wants_json() {
+        render::json(&json!({ "mailbox": binding }));
+    } else {
+        let text = |key: &str| binding[key].as_str().unwrap_or("-").to_owned();
+        render::facts(&[("agent", target.label()), ("mailbox", text("address")), ("root", text("filesystem_root"))]);
+        report.note("a program that runs already finds it with `agents mail status`");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unbind(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
+    let before = lifecycle::unbind_mailbox(target)?;
+    if report.wants_json() {
+        render::json(&json!({ "mailbox": null, "before": before }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(before) = before else {
+        report.note("it had no mailbox");
+        return Ok(ExitCode::SUCCESS);
+    };
+    render::facts(&[("unbound", before["address"].as_str().unwrap_or("a mailbox").to_owned())]);
+    report.note("the address stays registered, and its mail where it is; `agents mail bind` binds it again");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -96,7 +127,7 @@ fn call_of(words: &Mail) -> Result<MailCall, Failure> {
         _ => MailCall::Status,
     };
     // A gateway would say the same, with the words of its body.
-    call.check().map_err(|wrong| MailError::Invalid(wrong))?;
+    call.check().map_err(MailError::Invalid)?;
     Ok(call)
 }
 
@@ -143,7 +174,7 @@ fn content(words: &Content) -> Result<MailContent, Failure> {
     // Without a key of the caller's own, an answer that got lost could not be asked for again.
     let key = words.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().simple().to_string());
     Ok(MailContent {
-        body: input::mail(words.body_content.as_deref(), words.body_file.as_deref())?,
+        body: input::mail(words.text.as_deref(), words.file.as_deref())?,
         attachments: attachments.collect::<Result<_, Failure>>()?,
         notify_block: words.notify_block.clone().map(|text| NotifyBlock { text, placement }),
         notify_auth: None,
