@@ -9,6 +9,7 @@ use crate::{
     mail::Desk,
     notifier::Notifier,
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -26,6 +27,8 @@ pub struct App {
     pub queue: Queue,
     /// Who tells the agent of its mail.
     pub notifier: Notifier,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
     /// The agent's mail.

@@ -20,6 +20,7 @@ mod ready;
 mod recording;
 mod registry;
 mod registry_v2;
+mod reminder;
 mod request;
 mod status;
 mod surface;
@@ -54,6 +55,10 @@ pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use reminder::{
+    LONGEST_DELAY_SECONDS, MOST_OWED, MOST_REMINDERS, ReminderDefinition, ReminderDeleted, ReminderDelivery,
+    ReminderKeys, ReminderList, ReminderMode, ReminderPlan, ReminderStart, ReminderView, WhenMissed,
 };
 pub use request::{
     AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlInputSent, ControlPrompt, ControlPromptRefused,

@@ -7,6 +7,7 @@ mod live;
 mod mail;
 mod mail_notifier;
 mod prompts;
+mod reminders;
 mod sight;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::reminders::{CreateReminder, ReminderWords, Reminders, SetReminder};
 pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::{api::TimingWishes, model::shell_quote};
 
@@ -268,6 +270,9 @@ pub(super) enum Gateway {
     Interrupt(GatewayInterrupt),
     /// Type text and keys as they are; no Enter is added
     SendKeys(SendKeys),
+    /// What is to be said to the agent later
+    #[command(subcommand)]
+    Reminders(Reminders),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -394,6 +399,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),

@@ -24,7 +24,6 @@ use crate::{
         serve::{self, Limits, Listener},
     },
     model::{Failure, LEASE},
-    notifier::Notifier,
     os::{clock, lock::Lock, program, rendezvous::Meeting},
     queue::{AgentNow, Queue},
     store::Store,
@@ -210,15 +209,15 @@ impl Gateway {
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
-        let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
-        let around = work::surroundings(&config.root, board.facts().port);
-        let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
-        tasks.start("mail notifier", |stop| notifier.clone().run(stop));
+        let Running { queue, reminders, agent, tracker, eyes } =
+            work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
+            reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             notifier,

@@ -16,8 +16,9 @@ use crate::{
     api::Manifest,
     mail::{Desk, Mailbox, Session as MailSession},
     model::RequestKind,
-    notifier::{Session as Bound, Surroundings},
+    notifier::{Notifier, Session as Bound, Surroundings},
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
+    reminders::Reminders,
     session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
@@ -59,6 +60,7 @@ pub(super) struct Work {
 /// What stays of it for the others, once it runs.
 pub(super) struct Running {
     pub(super) queue: Queue,
+    pub(super) reminders: Reminders,
     pub(super) agent: watch::Sender<AgentNow>,
     pub(super) tracker: Tracker,
     pub(super) eyes: Eyes,
@@ -141,11 +143,14 @@ impl Work {
         tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
+        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
+        let ticking = reminders.clone();
+        tasks.start("reminders", |stop| ticking.run(stop));
         let (sick, watched) = (queue.clone(), store.clone());
         tasks.start("store health", |stop| health(watched, sick, trouble, stop));
         tasks.start("event log", |stop| export(store, events, stop));
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
-        Running { queue, agent, tracker, eyes }
+        Running { queue, reminders, agent, tracker, eyes }
     }
 }
 
@@ -156,9 +161,23 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
     Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
 }
 
+/// Starts the mail notifier.
+pub(super) fn notifier(
+    tasks: &mut Tasks,
+    root: &SessionRoot,
+    port: u16,
+    store: &Store,
+    queue: &Queue,
+    tracker: &Tracker,
+) -> Notifier {
+    let around = surroundings(root, format!("http://127.0.0.1:{port}"));
+    let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
+    tasks.start("mail notifier", |stop| notifier.clone().run(stop));
+    notifier
+}
+
 /// What the mail notifier works in.
-pub(super) fn surroundings(root: &SessionRoot, port: u16) -> Surroundings {
-    let base_url = format!("http://127.0.0.1:{port}");
+fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
     let (manifest, secrets) = (root.manifest(), root.mailbox_secrets());
     let read = move || {
         let manifest: Manifest = documents::load(&manifest).map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! The body of each route, read field by field. Pure.
 
 mod mail;
+pub(super) mod reminders;
 
 use serde_json::{Value, json};
 

@@ -34,6 +34,12 @@ fn routes(app: App) -> Router {
         .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
         .route("/v1/control/prompt", post(routes::control::prompt))
         .route("/v1/control/send-keys", post(routes::control::send_keys))
+        // what is to be said later
+        .route("/v1/reminders", get(routes::reminders::list).post(routes::reminders::create))
+        .route(
+            "/v1/reminders/{id}",
+            get(routes::reminders::show).put(routes::reminders::update).delete(routes::reminders::delete),
+        )
         // what the agent's own hooks tell
         .route("/v1/agent-events", post(routes::agent_events::take))
         // what the agent does

@@ -65,7 +65,8 @@ pub struct NewWork {
 /// The caller's name for one piece of work, with what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// 1 to 128 visible ASCII characters.
+    /// 1 to 128 visible ASCII characters. Names that this program gives itself have a space in them: no caller can
+    /// send such a one.
     pub text: String,
     /// MD5 over method, path and body: the same key with another digest is refused.
     pub digest: [u8; 16],
@@ -184,14 +185,14 @@ impl Queue {
         self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
     }
 
+    /// Changes when the agent comes, goes, or is another one.
+    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
+        self.inner.agent.clone()
+    }
+
     /// Changes with every change of what waits.
     pub fn waiting(&self) -> watch::Receiver<Waiting> {
         self.inner.store.waiting_now()
-    }
-
-    /// The agent as it is now; changes with its process.
-    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
-        self.inner.agent.clone()
     }
 
     /// The store is of no use any more.

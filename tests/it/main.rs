@@ -28,6 +28,7 @@ mod files;
 mod http;
 mod http_faults;
 mod instruments;
+mod jmap;
 mod join;
 mod journey;
 mod launch;

@@ -9,6 +9,7 @@ pub(super) mod mail;
 pub(super) mod mail_notifier;
 pub(super) mod reconcile;
 pub(super) mod recordings;
+pub(super) mod reminders;
 pub(super) mod requests;
 pub(super) mod screen;
 pub(super) mod status;
