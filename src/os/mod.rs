@@ -8,6 +8,7 @@ pub mod alarm;
 pub mod clock;
 pub mod family;
 pub mod files;
+pub mod folder;
 pub mod lock;
 pub mod notify;
 pub mod peer;
