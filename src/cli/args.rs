@@ -5,6 +5,7 @@ mod duration;
 mod fixtures;
 mod live;
 mod mail;
+mod mail_notifier;
 mod prompts;
 mod reminders;
 mod sight;
@@ -20,6 +21,7 @@ pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
+pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -293,6 +295,9 @@ pub(super) enum Gateway {
     /// Record what the agent's terminal shows, into asciicast files
     #[command(subcommand)]
     Record(Record),
+    /// Tell the agent when mail arrives for it
+    #[command(subcommand)]
+    MailNotifier(MailNotifier),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -398,6 +403,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::MailNotifier(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }

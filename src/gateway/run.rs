@@ -211,6 +211,7 @@ impl Gateway {
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
@@ -219,6 +220,7 @@ impl Gateway {
             reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
+            notifier,
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),

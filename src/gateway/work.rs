@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     api::Manifest,
-    mail::{Desk, Session as MailSession},
+    mail::{Desk, Mailbox, Session as MailSession},
+    model::RequestKind,
+    notifier::{Notifier, Session as Bound, Surroundings},
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     reminders::Reminders,
     session::{SessionRoot, documents},
@@ -159,6 +161,35 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
     Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
 }
 
+/// Starts the mail notifier.
+pub(super) fn notifier(
+    tasks: &mut Tasks,
+    root: &SessionRoot,
+    port: u16,
+    store: &Store,
+    queue: &Queue,
+    tracker: &Tracker,
+) -> Notifier {
+    let around = surroundings(root, format!("http://127.0.0.1:{port}"));
+    let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
+    tasks.start("mail notifier", |stop| notifier.clone().run(stop));
+    notifier
+}
+
+/// What the mail notifier works in.
+fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
+    let (manifest, secrets) = (root.manifest(), root.mailbox_secrets());
+    let read = move || {
+        let manifest: Manifest = documents::load(&manifest).map_err(|error| error.to_string())?;
+        Ok(Bound {
+            mailbox: Mailbox::of_session(&manifest, secrets.clone()).map_err(|error| error.to_string()),
+            terminal: manifest.backend == "local_interactive",
+            tool: manifest.tool,
+        })
+    };
+    Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
+}
+
 /// The process that the agent's pane was started with.
 fn process_of(agent: &AgentNow) -> Option<u32> {
     agent.process.as_ref().map(|agent| agent.process.pid)
@@ -264,6 +295,12 @@ async fn export_from(mut after: u64, store: &Store, events: &EventLog) -> Result
     }
 }
 
+/// The gateway's own prompts have a word of their own.
+fn accepted(receipt: &Map<String, Value>) -> &'static str {
+    let own = receipt.get("request_kind").and_then(Value::as_str) == Some(RequestKind::MailNotifierPrompt.name());
+    if own { "accepted_internal" } else { "accepted" }
+}
+
 /// A journal entry in the contract's words (section 1.8); ours that it has no words for keep their own.
 fn event(row: &JournalRow) -> Option<Value> {
     let id = row.request_id.as_ref().map(ToString::to_string);
@@ -284,7 +321,7 @@ fn event(row: &JournalRow) -> Option<Value> {
     let receipt = fields.get("receipt").and_then(Value::as_str).unwrap_or_default().to_owned();
     let reason = fields.get("reason").and_then(Value::as_str);
     match (receipt.as_str(), reason) {
-        ("queued", None) => Some(json!({ "kind": "accepted", "request_id": id, "accepted_at_utc": seconds,
+        ("queued", None) => Some(json!({ "kind": accepted(&fields), "request_id": id, "accepted_at_utc": seconds,
             "request_kind": fields.get("request_kind") })),
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,

@@ -52,6 +52,11 @@ fn routes(app: App) -> Router {
         // what it asks
         .route("/v1/approvals", get(routes::approvals::list))
         .route("/v1/approvals/{id}", post(routes::approvals::answer))
+        // what wakes it
+        .route(
+            "/v1/mail-notifier",
+            get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
+        )
         .route("/v1/reconcile", post(routes::reconcile::decide))
         // its mail
         .route("/v1/mail/status", get(routes::mail::status))
