@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     api::{StatusDocument, TrackedSession},
+    mail::Desk,
     queue::Queue,
     reminders::Reminders,
     telemetry::DiagnosticLog,
@@ -27,6 +28,8 @@ pub struct App {
     pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
+    /// The agent's mail.
+    pub mail: Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

@@ -13,7 +13,9 @@ mod instance;
 mod journal;
 mod keys;
 mod mail;
+mod mail_call;
 mod manifest;
+mod notifier;
 mod ready;
 mod recording;
 mod registry;
@@ -43,7 +45,12 @@ pub use mail::{
     MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
     NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
+pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use notifier::{
+    BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{

@@ -4,6 +4,7 @@ mod approvals;
 mod duration;
 mod fixtures;
 mod live;
+mod mail;
 mod prompts;
 mod reminders;
 mod sight;
@@ -16,6 +17,9 @@ use clap_complete::Shell;
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
+pub(super) use self::mail::{
+    AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
+};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -122,6 +126,9 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// The agent's mail, with a gateway or without
+    #[command(subcommand)]
+    Mail(Mail),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -172,6 +179,12 @@ pub(super) struct Launch {
     /// Do not let the agent's own hooks tell the gateway about its turns
     #[arg(long)]
     pub(super) no_hooks: bool,
+    /// Give it a mailbox [without a word: its name at agents.localhost]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) mailbox: Option<String>,
+    /// Folder of the mailboxes, which agents that write to each other share [default: `mailbox` in the home]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "mailbox")]
+    pub(super) mail_root: Option<PathBuf>,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
@@ -379,6 +392,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
+        Command::Mail(mail) => Some(mail.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),

@@ -13,9 +13,11 @@ use super::{
     watch::Subject,
 };
 use crate::{
+    api::Manifest,
+    mail::{Desk, Session as MailSession},
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     reminders::Reminders,
-    session::SessionRoot,
+    session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
@@ -148,6 +150,13 @@ impl Work {
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
         Running { queue, reminders, agent, tracker, eyes }
     }
+}
+
+/// The mail of the session, as its manifest says at each call.
+pub(super) fn desk(root: &SessionRoot) -> Desk {
+    let manifest = root.manifest();
+    let read = move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string());
+    Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
 }
 
 /// The process that the agent's pane was started with.

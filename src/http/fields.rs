@@ -105,17 +105,38 @@ impl Issues {
     }
 }
 
+/// One step of the way to a value.
+#[derive(Debug, Clone, Copy)]
+enum Step<'v> {
+    Name(&'v str),
+    At(usize),
+}
+
+impl From<&Step<'_>> for Value {
+    fn from(step: &Step<'_>) -> Self {
+        match step {
+            Step::Name(name) => (*name).into(),
+            Step::At(index) => (*index).into(),
+        }
+    }
+}
+
 /// One value and the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Field<'v> {
     value: &'v Value,
-    place: Vec<Value>,
+    place: Vec<Step<'v>>,
 }
 
 impl<'v> Field<'v> {
     /// The whole body.
     pub(super) fn body(value: &'v Value) -> Self {
-        Self { value, place: vec!["body".into()] }
+        Self { value, place: vec![Step::Name("body")] }
+    }
+
+    /// As it stands there.
+    pub(super) fn value(&self) -> &'v Value {
+        self.value
     }
 
     /// Says what is wrong with this value.
@@ -127,7 +148,8 @@ impl<'v> Field<'v> {
         issues: &mut Issues,
     ) {
         let message = message.into();
-        issues.add(Issue { kind, place: self.place.clone(), message, input: shown(self.value), context });
+        let place = self.place.iter().map(Value::from).collect();
+        issues.add(Issue { kind, place, message, input: shown(self.value), context });
     }
 
     /// Says which rule this value breaks.
@@ -235,17 +257,17 @@ impl<'v> Field<'v> {
         Some(Object { map, field: self.clone() })
     }
 
-    /// A list, entry by entry.
+    /// The entries of a list.
     pub(super) fn list(&self, issues: &mut Issues) -> Option<Vec<Self>> {
         let Some(list) = self.value.as_array() else {
             self.wrong("list_type", "Input should be a valid list", None, issues);
             return None;
         };
-        Some(list.iter().enumerate().map(|(index, value)| self.below(index, value)).collect())
+        Some(list.iter().enumerate().map(|(index, value)| self.below(Step::At(index), value)).collect())
     }
 
-    fn below(&self, step: impl Into<Value>, value: &'v Value) -> Self {
-        Self { value, place: [&self.place[..], &[step.into()]].concat() }
+    fn below(&self, step: Step<'v>, value: &'v Value) -> Self {
+        Self { value, place: [&self.place[..], &[step]].concat() }
     }
 }
 
@@ -276,7 +298,7 @@ impl<'v> Object<'v> {
     pub(super) fn required(&self, name: &'v str, issues: &mut Issues) -> Option<Field<'v>> {
         let found = self.given(name);
         if found.is_none() {
-            let missing = self.field.below(name, self.field.value);
+            let missing = self.field.below(Step::Name(name), self.field.value);
             missing.wrong("missing", "Field required", None, issues);
         }
         found
@@ -284,7 +306,7 @@ impl<'v> Object<'v> {
 
     /// A field that may be missing.
     pub(super) fn given(&self, name: &'v str) -> Option<Field<'v>> {
-        self.map.get(name).map(|value| self.field.below(name, value))
+        self.map.get(name).map(|value| self.field.below(Step::Name(name), value))
     }
 
     /// A field that may be missing or null.
@@ -295,7 +317,7 @@ impl<'v> Object<'v> {
     /// Names every field that is none of these.
     pub(super) fn only(&self, names: &[&str], issues: &mut Issues) {
         for (name, value) in self.map.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
-            self.field.below(name.as_str(), value).wrong(
+            self.field.below(Step::Name(name), value).wrong(
                 "extra_forbidden",
                 "Extra inputs are not permitted",
                 None,

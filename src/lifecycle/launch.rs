@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::{
     cleanup::session_roots,
     hooks::{self, Hooks, Started},
+    mailbox::{self, MailboxWish},
     publish::{self, Publication},
 };
 use crate::{
-    api::{Manifest, Origin, Surface},
+    api::{MailBinding, Manifest, Origin, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
     os::{clock, files, process, program},
     session::{SessionRoot, documents, environment, manifest},
@@ -42,6 +43,8 @@ pub struct LaunchOptions {
     pub program: Vec<String>,
     /// The caller's `PATH`: the tmux server may have been started with another one.
     pub path: Option<OsString>,
+    /// Give it a mailbox.
+    pub mailbox: Option<MailboxWish>,
     /// Let the agent's own hooks tell of its turns, where it has such hooks.
     pub hooks: bool,
 }
@@ -86,7 +89,9 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
     expect_reachable(context)?;
     files::create_private_dir(root.path())?;
     let hooks = install_hooks(&root, options, &tool, &mut program).inspect_err(|_| remove(&root))?;
-    let made = create_session(&context.server, &root, &session_name, &id, &directory, &program);
+    let mailbox = register_mailbox(context, options, &id, &root).inspect_err(|_| remove(&root))?;
+    let variables = variables(&root, &id, mailbox.as_ref());
+    let made = create_session(&context.server, &session_name, &directory, &variables, &program);
     let (session, pane) = made.inspect_err(|_| remove(&root))?;
     let published = publish::publish(&Publication {
         context,
@@ -102,6 +107,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
         session: &session,
         pane: &pane,
         window_name: "agent",
+        mailbox: mailbox.as_ref(),
         now,
     });
     match published {
@@ -225,16 +231,33 @@ fn expect_reachable(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives the agent its mailbox, if one is wished. Nothing takes it back if the launch fails: the address is the agent's,
+/// and mail that came meanwhile is not lost.
+fn register_mailbox(
+    context: &Context,
+    options: &LaunchOptions,
+    id: &AgentId,
+    root: &SessionRoot,
+) -> Result<Option<MailBinding>, Failure> {
+    let Some(wish) = &options.mailbox else { return Ok(None) };
+    mailbox::register(context, &options.name, id, wish, root).map(Some)
+}
+
+/// What the agent's program finds in its environment.
+fn variables(root: &SessionRoot, id: &AgentId, mailbox: Option<&MailBinding>) -> Vec<(String, String)> {
+    let mut variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
+    variables.extend(mailbox.into_iter().flat_map(|binding| environment::mailbox(binding.address().as_str())));
+    variables
+}
+
 fn create_session(
     server: &Server,
-    root: &SessionRoot,
     name: &SessionName,
-    id: &AgentId,
     directory: &str,
+    variables: &[(String, String)],
     program: &[String],
 ) -> Result<(SessionFacts, PaneFacts), Failure> {
-    let variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
-    let pane = change::new_session(server, name, directory, &variables, program).map_err(|error| match error {
+    let pane = change::new_session(server, name, directory, variables, program).map_err(|error| match error {
         TmuxError::Failed { said, .. } if said.contains("duplicate session") => Failure::refused(
             format!("a tmux session called `{name}` exists already"),
             "choose another name with --session-name, or adopt that session with `agents join`",

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
+use super::mailbox;
 use crate::{
-    api::{Manifest, Origin, RegistryRecord, Surface},
+    api::{MailBinding, Manifest, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -32,6 +35,7 @@ pub(super) struct Publication<'a> {
     pub(super) session: &'a SessionFacts,
     pub(super) pane: &'a PaneFacts,
     pub(super) window_name: &'a str,
+    pub(super) mailbox: Option<&'a MailBinding>,
     pub(super) now: Moment,
 }
 
@@ -55,7 +59,8 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
         generation: new.generation,
         now: new.now,
     };
-    let manifest = manifest::build(new.root, &facts);
+    let mut manifest = manifest::build(new.root, &facts);
+    manifest.launch_plan.mailbox = new.mailbox.map(|binding| json!(binding));
     files::create_private_dir(new.root.path())?;
     documents::store(&new.root.manifest(), &manifest)?;
     documents::store(&new.root.surface(), &surface)?;
@@ -78,7 +83,8 @@ pub(super) fn publish_variables(
 ) -> Result<(), Failure> {
     let id = manifest.agent_id.as_deref().unwrap_or_default();
     let definition = manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
-    let values = environment::capability(root, id, definition);
+    let mut values = environment::capability(root, id, definition);
+    values.extend(mailbox::variables(manifest));
     let mut commands = change::set_environment(Commands::new(), session.session_id, &values);
     // With a base index of 1, tmux would move the agent to window 1 as soon as any window closes.
     if session.renumber_windows && session.base_index > 0 {

@@ -7,6 +7,7 @@
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
 mod admission;
+mod announce;
 mod approvals;
 pub mod coalesce;
 mod direct;

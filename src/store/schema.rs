@@ -160,6 +160,9 @@ CREATE TABLE IF NOT EXISTS agents_turns (
 );
 CREATE INDEX IF NOT EXISTS agents_turns_request ON agents_turns (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agents_turns_open ON agents_turns (turn_id) WHERE ended_at_utc IS NULL;
+CREATE TABLE IF NOT EXISTS agents_notifier_told (
+    message_ref TEXT PRIMARY KEY
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS agents_reminders (
     reminder_id TEXT PRIMARY KEY,
     definition_json TEXT NOT NULL,

@@ -6,7 +6,7 @@ mod prompt;
 mod reconcile;
 mod record;
 mod reminders;
-mod requests;
+pub(super) mod requests;
 mod screen;
 mod send_keys;
 pub(super) mod tui;

@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         _ => None,
     };
     let live = live(&target);
+    let mail = lifecycle::unread(&target.root, &target.manifest);
     if report.wants_json() {
         render::json(&json!({
             "agent_name": target.manifest.agent_name,
@@ -37,6 +38,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "foreground_command": pane.map(|pane| pane.command.as_str()),
             "in_mode": pane.map(|pane| pane.in_mode),
             "input_off": pane.map(|pane| pane.input_off),
+            "mailbox": mail.as_ref().map(super::list::mail),
             "live": live.as_ref().map(|(state, explanation)| json!({
                 "phase": state.turn.phase,
                 "since_utc": explanation.since_utc,
@@ -66,6 +68,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         Some((state, explanation)) => rows.extend(now(state, explanation)),
         None => report.note("no gateway watches it: `agents gateway attach` starts one, which knows more"),
     }
+    rows.extend(mail.as_ref().map(|mail| ("mail", super::show::mail_words(mail))));
     render::facts(&rows);
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ pub(super) mod approvals;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;
+pub(super) mod mail;
 pub(super) mod reconcile;
 pub(super) mod recordings;
 pub(super) mod reminders;
