@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::headless::Turns;
 use crate::{
-    api::{Manifest, Origin, RegistryRecord, Surface},
+    api::{ChatMode, Manifest, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -32,6 +33,8 @@ pub(super) struct Publication<'a> {
     pub(super) session: &'a SessionFacts,
     pub(super) pane: &'a PaneFacts,
     pub(super) window_name: &'a str,
+    /// How its turns are started, if they are processes: `program` only shows them then.
+    pub(super) turns: Option<&'a Turns>,
     pub(super) now: Moment,
 }
 
@@ -46,13 +49,14 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
         name: new.name,
         id: new.id,
         tool: new.tool,
-        program: new.program,
+        program: new.turns.map_or(new.program, |turns| turns.base.as_slice()),
         working_directory: new.working_directory,
         session_name: &new.session.session_name,
         window_id: new.pane.window_id.to_string(),
         pane_id: new.pane.pane_id.to_string(),
         window_name: new.window_name,
         generation: new.generation,
+        headless: new.turns.map(of_contract),
         now: new.now,
     };
     let manifest = manifest::build(new.root, &facts);
@@ -67,6 +71,16 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
     let context = new.context;
     context.registry().publish(record, new.now, |other| is_live(context, other))?;
     Ok(manifest)
+}
+
+fn of_contract(turns: &Turns) -> manifest::Headless<'_> {
+    let startup = &turns.file.startup;
+    let resume_kind = match startup.mode {
+        ChatMode::Exact => "exact",
+        ChatMode::ToolLastOrNew => "last",
+        _ => "none",
+    };
+    manifest::Headless { backend: turns.dialect.backend(), resume_kind, resume_value: startup.id.as_deref() }
 }
 
 /// Sets the capability variables, and keeps tmux from shifting window 0 where its settings would.

@@ -104,6 +104,12 @@ impl SessionRoot {
         agent_settings = "agent-settings.json";
         /// Home of the tool when it has none of its own.
         tool_home = "tool-home";
+        /// How the turns of a headless agent are started. Its presence makes a session headless.
+        headless = "headless.json";
+        /// Which turn was started last.
+        headless_turn = "headless-turn.json";
+        /// One folder for each turn of a headless agent.
+        turn_artifacts = "manifest.turn-artifacts";
         /// Everything of the gateway.
         gateway = "gateway";
         /// `v1`.

@@ -5,7 +5,7 @@ mod interrupt;
 mod prompt;
 mod reconcile;
 mod record;
-mod requests;
+pub(super) mod requests;
 mod screen;
 mod send_keys;
 pub(super) mod tui;

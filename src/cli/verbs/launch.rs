@@ -23,6 +23,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         session_name: words.session_name.as_deref().map(SessionName::parse).transpose()?,
         program: words.program.clone(),
         path: std::env::var_os("PATH"),
+        headless: words.turns.options(),
         hooks: !words.no_hooks,
     };
     let created = lifecycle::launch(context, &options)?;
