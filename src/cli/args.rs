@@ -7,6 +7,7 @@ mod headless;
 mod live;
 mod mail;
 mod mail_notifier;
+mod mailbox;
 mod prompts;
 mod reminders;
 mod sight;
@@ -24,6 +25,7 @@ pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
+pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -136,6 +138,9 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The mailboxes that agents share: who gets mail, and mending
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
