@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         program: words.program.clone(),
         path: std::env::var_os("PATH"),
         mailbox: words.mailbox.as_deref().map(|address| wish(Some(address), words.mail_root.as_deref())).transpose()?,
+        headless: words.turns.options(),
         hooks: !words.no_hooks,
     };
     let created = lifecycle::launch(context, &options)?;
