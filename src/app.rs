@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
+    memory,
     queue::Queue,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
@@ -27,6 +28,8 @@ pub struct App {
     pub tracker: Tracker,
     /// The agent's mail.
     pub mail: Desk,
+    /// The agent's memory.
+    pub memory: memory::Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

@@ -5,6 +5,7 @@ mod duration;
 mod fixtures;
 mod live;
 mod mail;
+mod memory;
 mod prompts;
 mod sight;
 
@@ -19,6 +20,7 @@ pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
+pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -127,6 +129,9 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The agent's memory: one memo, and a tree of pages
+    #[command(subcommand)]
+    Memory(Memory),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -388,6 +393,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
+        Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),

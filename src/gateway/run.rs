@@ -217,6 +217,7 @@ impl Gateway {
             queue: queue.clone(),
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
+            memory: work::memory(&config.root),
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::Manifest,
     mail::{Desk, Session as MailSession},
+    memory,
     queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
     session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
@@ -152,6 +153,12 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
     let manifest = root.manifest();
     let read = move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string());
     Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
+}
+
+/// The memory of the session, as its manifest says at each call.
+pub(super) fn memory(root: &SessionRoot) -> memory::Desk {
+    let manifest = root.manifest();
+    memory::Desk::new(move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string()))
 }
 
 /// The process that the agent's pane was started with.

@@ -1,10 +1,11 @@
 //! The body of each route, read field by field. Pure.
 
 mod mail;
+mod memory;
 
 use serde_json::{Value, json};
 
-pub(super) use self::mail::mail;
+pub(super) use self::{mail::mail, memory::memory};
 
 use super::{
     error::Problem,

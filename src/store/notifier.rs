@@ -195,7 +195,9 @@ impl Change<'_> {
             )?
             .execute([KEPT, PORTION])?;
         self.sql
-            .prepare_cached("UPDATE gateway_mail_notifier SET last_poll_at_utc = ?1, last_error = ?2 WHERE singleton = 1")?
+            .prepare_cached(
+                "UPDATE gateway_mail_notifier SET last_poll_at_utc = ?1, last_error = ?2 WHERE singleton = 1",
+            )?
             .execute(params![at, error])
             .map(drop)
     }
@@ -391,7 +393,9 @@ impl Store {
     pub async fn waiting_wake_ups(&self) -> Result<Vec<RequestId>, StoreError> {
         self.read(|view| {
             view.sql
-                .prepare_cached("SELECT request_id FROM agents_requests WHERE state = 'accepted' AND request_kind = ?1")?
+                .prepare_cached(
+                    "SELECT request_id FROM agents_requests WHERE state = 'accepted' AND request_kind = ?1",
+                )?
                 .query_map([RequestKind::MailNotifierPrompt.name()], |row| id_of(row, 0))?
                 .collect()
         })

@@ -13,6 +13,7 @@ mod launch;
 mod list;
 mod logs;
 mod mail;
+mod memory;
 mod pages;
 mod prompt;
 mod relaunch;
@@ -47,6 +48,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
         Command::Mail(words) => mail::run(&context()?, &words, report),
+        Command::Memory(words) => memory::run(&context()?, &words, report),
         Command::Replay(words) => replay::run(&words, report),
         Command::Contract(words) => contract::run(&words, report),
         Command::AgentEvent(words) => Ok(agent_event::run(&words)),

@@ -6,6 +6,7 @@ pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod mail;
+pub(super) mod memory;
 pub(super) mod reconcile;
 pub(super) mod recordings;
 pub(super) mod requests;

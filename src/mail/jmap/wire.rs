@@ -226,8 +226,9 @@ impl Wire {
         }
         let read = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec();
         let bytes = read.map_err(|error| self.unreachable(error))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|_error| MailError::Rejected(format!("the mail server {origin} answered something that is not JMAP")))
+        serde_json::from_slice(&bytes).map_err(|_error| {
+            MailError::Rejected(format!("the mail server {origin} answered something that is not JMAP"))
+        })
     }
 
     fn unreachable(&self, error: ureq::Error) -> MailError {
