@@ -8,6 +8,7 @@ mod live;
 mod mail;
 mod mail_notifier;
 mod mailbox;
+mod memory;
 mod prompts;
 mod reminders;
 mod sight;
@@ -26,6 +27,7 @@ pub(super) use self::mail::{
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
+pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -141,6 +143,9 @@ pub(super) enum Command {
     /// The mailboxes that agents share: who gets mail, and mending
     #[command(subcommand)]
     Mailbox(MailboxCommand),
+    /// The agent's memory: one memo, and a tree of pages
+    #[command(subcommand)]
+    Memory(Memory),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -417,6 +422,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Turn(turn) => Some(turn.selectors()),
+        Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),

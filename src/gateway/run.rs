@@ -222,6 +222,7 @@ impl Gateway {
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             notifier,
+            memory: work::memory(&config.root),
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
