@@ -35,6 +35,7 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod mail;
+mod notifier;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;
