@@ -9,6 +9,7 @@ mod approval;
 mod attach;
 mod desired;
 mod expiry;
+mod headless;
 mod instance;
 mod journal;
 mod keys;
@@ -34,6 +35,10 @@ pub use approval::{Approval, ApprovalAnswered, ApprovalChoice, ApprovalOption, A
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
+pub use headless::{
+    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, LastStarted, NextPrompt, ProcessFile,
+    StartupChat, TurnEnd, TurnPlan, TurnProcesses,
+};
 pub use instance::{ControlClient, CurrentInstance, Owner};
 pub use journal::{
     EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,

@@ -201,7 +201,7 @@ pub struct ReminderList {
     pub schema_version: u32,
     /// The first of all; null when there is none.
     pub effective_reminder_id: Option<String>,
-    /// In the order of ranking; after `POST` only the new ones.
+    /// In the order of ranking; after `POST` only the new ones, as they were sent.
     pub reminders: Vec<ReminderView>,
 }
 

@@ -3,6 +3,7 @@
 mod approvals;
 mod duration;
 mod fixtures;
+mod headless;
 mod live;
 mod mail;
 mod mail_notifier;
@@ -17,6 +18,7 @@ use clap_complete::Shell;
 
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
@@ -113,6 +115,9 @@ pub(super) enum Command {
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
     Interrupt(Selectors),
+    /// One turn of a headless agent, and what turns leave behind
+    #[command(subcommand)]
+    Turn(Turn),
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
@@ -138,6 +143,12 @@ pub(super) enum Command {
     Contract(Contract),
     /// Tell the session's gateway what a hook of the agent's program says; never fails
     AgentEvent(AgentEvent),
+    /// Runs one turn of a headless agent, and outlives whoever started it
+    #[command(hide = true)]
+    HeadlessTurn(OfRoot),
+    /// Shows the turns of a headless agent in its window
+    #[command(hide = true)]
+    HeadlessView(OfRoot),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -178,6 +189,8 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    #[command(flatten)]
+    pub(super) turns: LaunchHeadless,
     /// Do not let the agent's own hooks tell the gateway about its turns
     #[arg(long)]
     pub(super) no_hooks: bool,
@@ -398,6 +411,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
+        Command::Turn(turn) => Some(turn.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),

@@ -195,6 +195,7 @@ impl Gateway {
             generation,
             set_aside,
             tool,
+            headless,
             tracked,
             notes,
         } = started;
@@ -205,7 +206,7 @@ impl Gateway {
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
-        let agent = Agent { tool, timings };
+        let agent = Agent { tool, timings, headless };
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());

@@ -17,7 +17,7 @@ use crate::{
     mail::{Desk, Mailbox, Session as MailSession},
     model::RequestKind,
     notifier::{Notifier, Session as Bound, Surroundings},
-    queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
+    queue::{Activity, AgentNow, Chats, HeadlessWorker, Interrupts, Place, Queue, TurnReceipts, Worker},
     reminders::Reminders,
     session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
@@ -38,6 +38,8 @@ pub(super) struct Agent {
     /// As it was recorded.
     pub(super) tool: String,
     pub(super) timings: Timings,
+    /// Its turns are processes, and its pane only shows them.
+    pub(super) headless: bool,
 }
 
 /// The queue with what keeps it running.
@@ -77,14 +79,17 @@ impl Work {
         owner: String,
         agent: Agent,
     ) -> Self {
-        let Agent { tool, timings } = agent;
+        let Agent { tool, timings, headless } = agent;
         let (control, clients) = watch::channel(None);
         let detectors = root.home().map(|home| Detectors::read(&home.detectors()));
         let library = detectors.as_ref().map(Detectors::library).unwrap_or_default();
-        let tracker = Tracker::of(&tool, library, timings);
+        // What a headless agent does is told by its turns; its pane is read as nobody's.
+        let screen = if headless { "headless" } else { tool.as_str() };
+        let tracker = Tracker::of(screen, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
-        let watcher = Watcher::new(eyes.clone(), tracker.clone(), tool.clone());
+        let watched = if headless { Tracker::new(None, timings) } else { tracker.clone() };
+        let watcher = Watcher::new(eyes.clone(), watched, tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
@@ -92,6 +97,7 @@ impl Work {
             owner,
             tool: tool.clone(),
             tracker: tracker.clone(),
+            chats: headless.then(|| Arc::new(Chats::new(root.clone()))),
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
@@ -128,19 +134,24 @@ impl Work {
             feeds: (_, feeds),
             ..
         } = self;
-        if let Some(detectors) = detectors {
-            let judged = tracker.clone();
-            tasks.start("detectors", |stop| detectors.follow(judged, stop));
+        match HeadlessWorker::in_place_of(worker) {
+            Ok(worker) => tasks.start("headless worker", |stop| worker.run(stop)),
+            Err(worker) => {
+                tasks.start("worker", |stop| worker.run(stop));
+                if let Some(detectors) = detectors {
+                    let judged = tracker.clone();
+                    tasks.start("detectors", |stop| detectors.follow(judged, stop));
+                }
+                let (sensed, subject) = (tracker.clone(), agent.subscribe());
+                tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
+                let (told, kept) = (tracker.edges(), store.clone());
+                tasks.start("turns", |stop| turns::keep(told, kept, stop));
+                tasks.start("turn receipts", |stop| receipts.run(stop));
+            }
         }
-        let (sensed, subject) = (tracker.clone(), agent.subscribe());
-        tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
-        tasks.start("worker", |stop| worker.run(stop));
-        let (told, kept) = (tracker.edges(), store.clone());
-        tasks.start("turns", |stop| turns::keep(told, kept, stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
-        tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
         let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
@@ -323,6 +334,9 @@ fn event(row: &JournalRow) -> Option<Value> {
     match (receipt.as_str(), reason) {
         ("queued", None) => Some(json!({ "kind": accepted(&fields), "request_id": id, "accepted_at_utc": seconds,
             "request_kind": fields.get("request_kind") })),
+        // A headless request is done when its turn has ended; the row's own words say how.
+        ("submitted", _) if of_headless(&fields) => None,
+        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id, &seconds)),
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,
                 "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
@@ -334,4 +348,19 @@ fn event(row: &JournalRow) -> Option<Value> {
                 fields.get("detail").and_then(Value::as_str).unwrap_or_default()) })),
         _ => None,
     }
+}
+
+fn of_headless(fields: &Map<String, Value>) -> bool {
+    fields.get("evidence").is_some_and(|seen| seen["headless"] == json!(true))
+}
+
+fn headless_end(fields: &Map<String, Value>, id: Option<String>, seconds: &str) -> Value {
+    let seen = fields.get("evidence").cloned().unwrap_or_default();
+    if seen["outcome"] == json!("success") {
+        return json!({ "kind": "completed", "request_id": id, "error_detail": null,
+            "result_json": { "completed_at_utc": seconds, "request_kind": seen["request_kind"] } });
+    }
+    let why = seen["error"].as_str().map_or_else(String::new, |error| format!(": {error}"));
+    let detail = format!("turn_{}{why}", seen["outcome"].as_str().unwrap_or("failed"));
+    json!({ "kind": "failed", "request_id": id, "result_json": null, "error_detail": detail })
 }

@@ -33,6 +33,8 @@ fn routes(app: App) -> Router {
         .route("/v1/requests", get(routes::requests::list).post(routes::requests::create))
         .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
         .route("/v1/control/prompt", post(routes::control::prompt))
+        .route("/v1/control/headless/state", get(routes::headless::state))
+        .route("/v1/control/headless/next-prompt-session", post(routes::headless::next_prompt_session))
         .route("/v1/control/send-keys", post(routes::control::send_keys))
         // what is to be said later
         .route("/v1/reminders", get(routes::reminders::list).post(routes::reminders::create))

@@ -50,11 +50,10 @@ impl Reminders {
         }
         let events = made.iter().map(|row| views::registered("reminder_registered", row)).collect();
         self.inner.store.change_reminders(made.clone(), Vec::new(), events, clock::now()).await?;
-        let ids: Vec<String> = made.iter().map(|row| row.id.clone()).collect();
-        rows.extend(made);
+        rows.extend(made.iter().cloned());
         plan::sort(&mut rows);
         self.inner.changed.notify_one();
-        Ok(self.listed(&rows, &now, full, |row| ids.contains(&row.id)))
+        Ok(self.listed(&made, &rows, &now, full))
     }
 
     /// All of them, in the order of ranking.
@@ -63,7 +62,7 @@ impl Reminders {
     /// The store's reason.
     pub async fn list(&self, full: bool) -> Result<ReminderList, Refusal> {
         let rows = self.rows().await?;
-        Ok(self.listed(&rows, &self.now(), full, |_| true))
+        Ok(self.listed(&rows, &rows, &self.now(), full))
     }
 
     /// One of them.
@@ -151,11 +150,11 @@ impl Reminders {
         }
     }
 
-    fn listed(&self, rows: &[ReminderRow], now: &Now, full: bool, of: impl Fn(&ReminderRow) -> bool) -> ReminderList {
+    fn listed(&self, these: &[ReminderRow], all: &[ReminderRow], now: &Now, full: bool) -> ReminderList {
         ReminderList {
             schema_version: 1,
-            effective_reminder_id: rows.first().map(|row| row.id.clone()),
-            reminders: rows.iter().filter(|row| of(row)).map(|row| self.view(row, rows, now, full)).collect(),
+            effective_reminder_id: all.first().map(|row| row.id.clone()),
+            reminders: these.iter().map(|row| self.view(row, all, now, full)).collect(),
         }
     }
 

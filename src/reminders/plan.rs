@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The wall clock and the other one may differ by this much before a shown moment is reckoned anew.
-const DRIFT_US: i64 = 1_000_000;
+const DRIFT_US: u64 = 1_000_000;
 
 /// One moment on both clocks, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) fn is_due(row: &ReminderRow, now: &Now) -> bool {
 /// The slot that is next, on the wall clock as it is now.
 pub(super) fn due_on_the_wall(row: &ReminderRow, now: &Now) -> i64 {
     let reckoned = now.wall.saturating_sub(late(row, now));
-    if reckoned.saturating_sub(row.due_wall_us).abs() <= DRIFT_US { row.due_wall_us } else { reckoned }
+    if reckoned.abs_diff(row.due_wall_us) <= DRIFT_US { row.due_wall_us } else { reckoned }
 }
 
 /// Is it the one to be said now? `rows` are in their order.

@@ -175,7 +175,7 @@ mod tests {
         json!({ "mode": "one_off", "title": "t", "prompt": "p", "ranking": 0, "start_after_seconds": 1.5 })
     }
 
-    fn with(changes: Value) -> Value {
+    fn with(changes: &Value) -> Value {
         let mut body = one_off();
         for (name, value) in changes.as_object().unwrap() {
             body[name] = value.clone();
@@ -191,7 +191,7 @@ mod tests {
         let keys = json!({ "prompt": null, "send_keys": { "sequence": "x" }, "ranking": -3, "schema_version": 1,
             "start_after_seconds": null, "deliver_at_utc": "2026-12-31T23:59:60Z", "mode": "repeat",
             "interval_seconds": 60, "when_missed": "skip", "paused": true });
-        let (definition, start) = update(&with(keys)).unwrap();
+        let (definition, start) = update(&with(&keys)).unwrap();
         let midnight = Moment::parse("2027-01-01T00:00:00Z").unwrap();
         assert_eq!(start, ReminderStart::At(midnight.epoch_micros()));
         assert_eq!((definition.ranking, definition.interval_us), (-3, Some(60_000_000)));
@@ -231,7 +231,7 @@ mod tests {
             (json!({ "schema_version": 2 }), "schema_version must be 1"),
         ];
         for (change, expected) in cases {
-            let problem = format!("{:?}", update(&with(change.clone())).unwrap_err());
+            let problem = format!("{:?}", update(&with(&change)).unwrap_err());
             assert!(problem.contains("422") && problem.contains(expected), "{change}: {problem}");
         }
     }
@@ -243,12 +243,12 @@ mod tests {
             assert!(format!("{:?}", create(&wrong).unwrap_err()).contains("422"), "{wrong}");
         }
         let (status, detail) = {
-            let problem = create(&json!({ "reminders": [one_off(), with(json!({ "title": "" }))] })).unwrap_err();
+            let problem = create(&json!({ "reminders": [one_off(), with(&json!({ "title": "" }))] })).unwrap_err();
             let (status, detail) = problem.parts();
             (status, detail.clone())
         };
         assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", "reminders", 1, "title"])));
-        let versioned = create(&json!({ "reminders": [with(json!({ "schema_version": 1 }))] })).unwrap_err();
+        let versioned = create(&json!({ "reminders": [with(&json!({ "schema_version": 1 }))] })).unwrap_err();
         assert!(format!("{versioned:?}").contains("extra_forbidden"));
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod agent_events;
 pub(super) mod approvals;
 pub(super) mod control;
 pub(super) mod events;
+pub(super) mod headless;
 pub(super) mod health;
 pub(super) mod mail;
 pub(super) mod mail_notifier;
