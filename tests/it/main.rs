@@ -36,6 +36,7 @@ mod lifecycle;
 mod listener;
 mod mail;
 mod memory;
+mod notifier;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;
