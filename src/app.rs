@@ -7,7 +7,10 @@ use tokio::sync::watch;
 use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
+    memory,
+    notifier::Notifier,
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -23,10 +26,16 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// Who tells the agent of its mail.
+    pub notifier: Notifier,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
     /// The agent's mail.
     pub mail: Desk,
+    /// The agent's memory.
+    pub memory: memory::Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

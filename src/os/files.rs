@@ -127,6 +127,49 @@ fn io_error(doing: &'static str, path: &Path, source: io::Error) -> FileError {
 /// # Errors
 /// [`FileError`] for anything but a plain file of at most [`LARGEST`] bytes.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_checked(path, LARGEST, |_| Ok(()))
+}
+
+/// Reads a file that holds a secret: nobody but this user may read or change it.
+///
+/// # Errors
+/// As [`read`], and [`FileError::Unsafe`] with owner or mode.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_checked(path, LARGEST, |meta| {
+        let me = rustix::process::geteuid().as_raw();
+        let mode = meta.permissions().mode() & 0o7777;
+        if meta.uid() != me {
+            return Err(format!("belongs to user {}, not to user {me}", meta.uid()));
+        }
+        if mode & 0o077 != 0 {
+            return Err(format!("can be read by others (mode {mode:04o})"));
+        }
+        Ok(())
+    })
+}
+
+/// Reads a whole plain file of at most `largest` bytes, as something to send away.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(path: &Path, largest: u64) -> Result<Vec<u8>, FileError> {
+    read_checked(path, largest, |_| Ok(()))
+}
+
+/// Reads a file of the system's, which may be a link: nothing that a session or an outsider named.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_linked(path: &Path) -> Result<Vec<u8>, FileError> {
+    let real = fs::canonicalize(path).map_err(|source| io_error("find", path, source))?;
+    read_checked(&real, 16 * LARGEST, |_| Ok(()))
+}
+
+fn read_checked(
+    path: &Path,
+    largest: u64,
+    check: impl Fn(&fs::Metadata) -> Result<(), String>,
+) -> Result<Vec<u8>, FileError> {
     // NONBLOCK: opening a pipe that somebody planted must not wait for a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
@@ -141,11 +184,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
         let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
         return Err(FileError::NotPlain { path: path.to_owned(), what });
     }
-    if meta.len() > LARGEST {
+    check(&meta).map_err(|why| FileError::Unsafe { path: path.to_owned(), why })?;
+    if meta.len() > largest {
         return Err(FileError::TooLarge { path: path.to_owned(), bytes: meta.len() });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(|source| io_error("read", path, source))?;
+    file.take(largest).read_to_end(&mut bytes).map_err(|source| io_error("read", path, source))?;
     Ok(bytes)
 }
 
