@@ -8,7 +8,9 @@ use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
     memory,
+    notifier::Notifier,
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -24,6 +26,10 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// Who tells the agent of its mail.
+    pub notifier: Notifier,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
     /// The agent's mail.

@@ -9,6 +9,7 @@ mod approval;
 mod attach;
 mod desired;
 mod expiry;
+mod headless;
 mod instance;
 mod journal;
 mod keys;
@@ -21,6 +22,7 @@ mod ready;
 mod recording;
 mod registry;
 mod registry_v2;
+mod reminder;
 mod request;
 mod status;
 mod surface;
@@ -34,6 +36,10 @@ pub use approval::{Approval, ApprovalAnswered, ApprovalChoice, ApprovalOption, A
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
+pub use headless::{
+    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, LastStarted, NextPrompt, ProcessFile,
+    StartupChat, TurnEnd, TurnPlan, TurnProcesses,
+};
 pub use instance::{ControlClient, CurrentInstance, Owner};
 pub use journal::{
     EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
@@ -56,6 +62,10 @@ pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use reminder::{
+    LONGEST_DELAY_SECONDS, MOST_OWED, MOST_REMINDERS, ReminderDefinition, ReminderDeleted, ReminderDelivery,
+    ReminderKeys, ReminderList, ReminderMode, ReminderPlan, ReminderStart, ReminderView, WhenMissed,
 };
 pub use request::{
     AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlInputSent, ControlPrompt, ControlPromptRefused,

@@ -3,10 +3,13 @@
 mod approvals;
 mod duration;
 mod fixtures;
+mod headless;
 mod live;
 mod mail;
+mod mail_notifier;
 mod memory;
 mod prompts;
+mod reminders;
 mod sight;
 
 use std::path::PathBuf;
@@ -16,14 +19,17 @@ use clap_complete::Shell;
 
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
+pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::reminders::{CreateReminder, ReminderWords, Reminders, SetReminder};
 pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::{api::TimingWishes, model::shell_quote};
 
@@ -111,6 +117,9 @@ pub(super) enum Command {
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
     Interrupt(Selectors),
+    /// One turn of a headless agent, and what turns leave behind
+    #[command(subcommand)]
+    Turn(Turn),
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
@@ -139,6 +148,12 @@ pub(super) enum Command {
     Contract(Contract),
     /// Tell the session's gateway what a hook of the agent's program says; never fails
     AgentEvent(AgentEvent),
+    /// Runs one turn of a headless agent, and outlives whoever started it
+    #[command(hide = true)]
+    HeadlessTurn(OfRoot),
+    /// Shows the turns of a headless agent in its window
+    #[command(hide = true)]
+    HeadlessView(OfRoot),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -179,6 +194,8 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    #[command(flatten)]
+    pub(super) turns: LaunchHeadless,
     /// Do not let the agent's own hooks tell the gateway about its turns
     #[arg(long)]
     pub(super) no_hooks: bool,
@@ -271,6 +288,9 @@ pub(super) enum Gateway {
     Interrupt(GatewayInterrupt),
     /// Type text and keys as they are; no Enter is added
     SendKeys(SendKeys),
+    /// What is to be said to the agent later
+    #[command(subcommand)]
+    Reminders(Reminders),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -293,6 +313,9 @@ pub(super) enum Gateway {
     /// Record what the agent's terminal shows, into asciicast files
     #[command(subcommand)]
     Record(Record),
+    /// Tell the agent when mail arrives for it
+    #[command(subcommand)]
+    MailNotifier(MailNotifier),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -394,10 +417,13 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Memory(memory) => Some(memory.selectors()),
+        Command::Turn(turn) => Some(turn.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::MailNotifier(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }

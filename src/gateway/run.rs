@@ -195,6 +195,7 @@ impl Gateway {
             generation,
             set_aside,
             tool,
+            headless,
             tracked,
             notes,
         } = started;
@@ -205,19 +206,23 @@ impl Gateway {
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
-        let agent = Agent { tool, timings };
+        let agent = Agent { tool, timings, headless };
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
-        let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let Running { queue, reminders, agent, tracker, eyes } =
+            work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
+            reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             memory: work::memory(&config.root),
+            notifier,
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),

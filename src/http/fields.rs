@@ -157,6 +157,13 @@ impl<'v> Field<'v> {
         self.wrong("value_error", format!("Value error, {rule}"), Some(json!({ "error": {} })), issues);
     }
 
+    /// The same about a value that is never repeated: a secret.
+    pub(super) fn breaks_unseen(&self, rule: &str, issues: &mut Issues) {
+        let place = self.place.iter().map(Value::from).collect();
+        let message = format!("Value error, {rule}");
+        issues.add(Issue { kind: "value_error", place, message, input: Value::Null, context: None });
+    }
+
     /// A string.
     pub(super) fn text(&self, issues: &mut Issues) -> Option<&'v str> {
         let text = self.value.as_str();
@@ -189,6 +196,33 @@ impl<'v> Field<'v> {
             }
         }
         number
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, issues: &mut Issues) -> Option<i64> {
+        let number = self.value.as_i64();
+        if number.is_none() {
+            self.wrong("int_type", "Input should be a valid integer", None, issues);
+        }
+        number
+    }
+
+    /// A number above zero and at most this.
+    pub(super) fn positive(&self, most: f64, issues: &mut Issues) -> Option<f64> {
+        let Some(number) = self.value.as_f64() else {
+            self.wrong("float_type", "Input should be a valid number", None, issues);
+            return None;
+        };
+        if number <= 0.0 {
+            self.wrong("greater_than", "Input should be greater than 0", Some(json!({ "gt": 0.0 })), issues);
+            return None;
+        }
+        if number > most {
+            let message = format!("Input should be less than or equal to {most}");
+            self.wrong("less_than_equal", message, Some(json!({ "le": most })), issues);
+            return None;
+        }
+        Some(number)
     }
 
     /// Exactly this version of a body.

@@ -33,7 +33,15 @@ fn routes(app: App) -> Router {
         .route("/v1/requests", get(routes::requests::list).post(routes::requests::create))
         .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
         .route("/v1/control/prompt", post(routes::control::prompt))
+        .route("/v1/control/headless/state", get(routes::headless::state))
+        .route("/v1/control/headless/next-prompt-session", post(routes::headless::next_prompt_session))
         .route("/v1/control/send-keys", post(routes::control::send_keys))
+        // what is to be said later
+        .route("/v1/reminders", get(routes::reminders::list).post(routes::reminders::create))
+        .route(
+            "/v1/reminders/{id}",
+            get(routes::reminders::show).put(routes::reminders::update).delete(routes::reminders::delete),
+        )
         // what the agent's own hooks tell
         .route("/v1/agent-events", post(routes::agent_events::take))
         // what the agent does
@@ -46,6 +54,11 @@ fn routes(app: App) -> Router {
         // what it asks
         .route("/v1/approvals", get(routes::approvals::list))
         .route("/v1/approvals/{id}", post(routes::approvals::answer))
+        // what wakes it
+        .route(
+            "/v1/mail-notifier",
+            get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
+        )
         .route("/v1/reconcile", post(routes::reconcile::decide))
         // its memory
         .route("/v1/memory", get(routes::memory::paths))

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::mailbox;
+use super::{headless::Turns, mailbox};
 use crate::{
-    api::{MailBinding, Manifest, MemoryPaths, Origin, RegistryRecord, Surface},
+    api::{ChatMode, MailBinding, Manifest, MemoryPaths, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -36,6 +36,8 @@ pub(super) struct Publication<'a> {
     pub(super) pane: &'a PaneFacts,
     pub(super) window_name: &'a str,
     pub(super) mailbox: Option<&'a MailBinding>,
+    /// How its turns are started, if they are processes: `program` only shows them then.
+    pub(super) turns: Option<&'a Turns>,
     pub(super) now: Moment,
 }
 
@@ -50,13 +52,14 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
         name: new.name,
         id: new.id,
         tool: new.tool,
-        program: new.program,
+        program: new.turns.map_or(new.program, |turns| turns.base.as_slice()),
         working_directory: new.working_directory,
         session_name: &new.session.session_name,
         window_id: new.pane.window_id.to_string(),
         pane_id: new.pane.pane_id.to_string(),
         window_name: new.window_name,
         generation: new.generation,
+        headless: new.turns.map(of_contract),
         now: new.now,
     };
     let mut manifest = manifest::build(new.root, &facts);
@@ -72,6 +75,16 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
     let context = new.context;
     context.registry().publish(record, new.now, |other| is_live(context, other))?;
     Ok(manifest)
+}
+
+fn of_contract(turns: &Turns) -> manifest::Headless<'_> {
+    let startup = &turns.file.startup;
+    let resume_kind = match startup.mode {
+        ChatMode::Exact => "exact",
+        ChatMode::ToolLastOrNew => "last",
+        _ => "none",
+    };
+    manifest::Headless { backend: turns.dialect.backend(), resume_kind, resume_value: startup.id.as_deref() }
 }
 
 /// Sets the capability variables, and keeps tmux from shifting window 0 where its settings would.

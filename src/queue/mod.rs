@@ -13,6 +13,7 @@ pub mod coalesce;
 mod direct;
 mod door;
 mod given_back;
+mod headless;
 mod interrupts;
 mod keyed;
 mod keys;
@@ -33,6 +34,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use headless::{Chats, HeadlessWorker};
 pub use interrupts::Interrupts;
 pub use receipts::TurnReceipts;
 pub use refusal::Refusal;
@@ -65,7 +67,8 @@ pub struct NewWork {
 /// The caller's name for one piece of work, with what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// 1 to 128 visible ASCII characters.
+    /// 1 to 128 visible ASCII characters. Names that this program gives itself have a space in them: no caller can
+    /// send such a one.
     pub text: String,
     /// MD5 over method, path and body: the same key with another digest is refused.
     pub digest: [u8; 16],
@@ -97,6 +100,8 @@ pub struct Place {
     pub tool: String,
     /// Who knows what the agent does, and how its screen is read.
     pub tracker: Tracker,
+    /// The conversations of an agent whose turns are processes; `None` for one in a terminal.
+    pub chats: Option<Arc<Chats>>,
 }
 
 impl Place {
@@ -184,14 +189,14 @@ impl Queue {
         self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
     }
 
+    /// Changes when the agent comes, goes, or is another one.
+    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
+        self.inner.agent.clone()
+    }
+
     /// Changes with every change of what waits.
     pub fn waiting(&self) -> watch::Receiver<Waiting> {
         self.inner.store.waiting_now()
-    }
-
-    /// The agent as it is now; changes with its process.
-    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
-        self.inner.agent.clone()
     }
 
     /// The store is of no use any more.

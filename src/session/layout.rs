@@ -44,7 +44,7 @@ impl Home {
         self.0.join("detectors")
     }
 
-    /// `mailbox/`: mailboxes that the agents of this home share.
+    /// `mailbox/`: the mailbox root that is used when nobody names another.
     pub fn mailbox(&self) -> PathBuf {
         self.0.join("mailbox")
     }
@@ -116,6 +116,12 @@ impl SessionRoot {
         tool_home = "tool-home";
         /// Credentials of the mailbox, one file each.
         mailbox_secrets = "mailbox-secrets";
+        /// How the turns of a headless agent are started. Its presence makes a session headless.
+        headless = "headless.json";
+        /// Which turn was started last.
+        headless_turn = "headless-turn.json";
+        /// One folder for each turn of a headless agent.
+        turn_artifacts = "manifest.turn-artifacts";
         /// Everything of the gateway.
         gateway = "gateway";
         /// `v1`.

@@ -42,8 +42,27 @@ pub struct NewManifest<'a> {
     pub window_name: &'a str,
     /// UUID of this publication.
     pub generation: &'a str,
+    /// Its turns are processes; `None` for a program in a terminal.
+    pub headless: Option<Headless<'a>>,
     /// Now.
     pub now: Moment,
+}
+
+/// What the contract knows of a headless session.
+#[derive(Debug, Clone, Copy)]
+pub struct Headless<'a> {
+    /// The backend of its tool, or [`BACKEND`] for a tool that the contract has none for.
+    pub backend: &'static str,
+    /// `none`, `last` or `exact`: which conversation a first turn takes up.
+    pub resume_kind: &'static str,
+    /// Its id, exactly with `exact`.
+    pub resume_value: Option<&'a str>,
+}
+
+impl NewManifest<'_> {
+    fn backend(&self) -> &'static str {
+        self.headless.map_or(BACKEND, |headless| headless.backend)
+    }
 }
 
 /// The variable that names a tool's own home folder (contract section 0); ours for tools that have none.
@@ -69,13 +88,20 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
     });
     let mut metadata = json!({ "tmux_window_name": new.window_name });
+    if new.headless.is_some() {
+        metadata["headless_output_format"] = json!("stream-json");
+        metadata["headless_display_style"] = json!("plain");
+        metadata["headless_display_detail"] = json!("concise");
+    }
     if joined {
         metadata["session_origin"] = json!("joined_tmux");
-        metadata["joined_launch_mode"] = json!("tui");
+        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
     }
+    let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
+    let in_terminal = headless.is_none();
     Manifest {
         schema_version: 4,
-        backend: BACKEND.to_owned(),
+        backend: new.backend().to_owned(),
         tool: tool.to_owned(),
         role_name: new.name.to_string(),
         created_at_utc: new.now.iso_seconds(),
@@ -106,7 +132,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         }),
         interactive: Some(interactive(new)),
         agent_launch_authority: Some(AgentLaunchAuthority {
-            backend: BACKEND.to_owned(),
+            backend: new.backend().to_owned(),
             tool: tool.to_owned(),
             tmux_session_name: text(new.session_name),
             primary_window_index: "0".to_owned(),
@@ -127,10 +153,12 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         system_prompt: Some(system_prompt(new)),
         backend_state: backend_state(new),
         codex: None,
-        headless: None,
-        local_interactive: Some(json!({
-            "turn_index": 0, "role_bootstrap_applied": true, "working_directory": directory,
-        })),
+        headless,
+        local_interactive: in_terminal.then(|| {
+            json!({
+                "turn_index": 0, "role_bootstrap_applied": true, "working_directory": directory,
+            })
+        }),
         cao: None,
         houmao_server: None,
     }
@@ -163,7 +191,7 @@ fn interactive(new: &NewManifest<'_>) -> Interactive {
 fn launch_plan(root: &SessionRoot, new: &NewManifest<'_>, metadata: Value) -> LaunchPlan {
     let tool = new.tool.as_str();
     LaunchPlan {
-        backend: BACKEND.to_owned(),
+        backend: new.backend().to_owned(),
         tool: tool.to_owned(),
         executable: new.program.first().cloned().unwrap_or_else(|| tool.to_owned()),
         args: new.program.iter().skip(1).cloned().collect(),
@@ -190,11 +218,23 @@ fn system_prompt(new: &NewManifest<'_>) -> Value {
 }
 
 fn backend_state(new: &NewManifest<'_>) -> Value {
+    let mut state = headless_section(new);
+    for (key, value) in [
+        ("tmux_session_name", new.session_name),
+        ("tmux_window_name", new.window_name),
+        ("tmux_window_id", &new.window_id),
+        ("tmux_pane_id", &new.pane_id),
+    ] {
+        state[key] = json!(value);
+    }
+    state
+}
+
+fn headless_section(new: &NewManifest<'_>) -> Value {
     json!({
         "turn_index": 0, "role_bootstrap_applied": true, "working_directory": new.working_directory,
-        "tmux_session_name": new.session_name, "tmux_window_name": new.window_name,
-        "tmux_window_id": new.window_id, "tmux_pane_id": new.pane_id,
-        "session_id": null, "resume_selection_kind": "none", "resume_selection_value": null,
+        "session_id": null, "resume_selection_kind": new.headless.map_or("none", |headless| headless.resume_kind),
+        "resume_selection_value": new.headless.and_then(|headless| headless.resume_value),
     })
 }
 

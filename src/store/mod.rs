@@ -16,6 +16,7 @@ pub mod mail;
 mod migrate;
 mod notifier;
 mod open;
+mod reminders;
 mod requests;
 mod retention;
 mod rows;
@@ -33,6 +34,7 @@ pub use epochs::{AgentProcess, Depth};
 pub use error::StoreError;
 pub use notifier::{Announced, Notified, Notifier, Poll, PollOutcome};
 pub use open::create;
+pub use reminders::{DueClock, ReminderEvent, ReminderRow};
 pub use rows::{
     Admitted, Answer, CancelOutcome, CoalescePlan, JournalRow, ListFilter, NewRow, QueuedRow, Reconcile, Reconciled,
     RequestRow, StoredAnswer, Superseded,

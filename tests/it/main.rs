@@ -50,6 +50,7 @@ mod real_agents;
 mod real_prompts;
 mod real_state;
 mod real_states;
+mod reminders;
 mod scripted;
 mod servers;
 mod storage;

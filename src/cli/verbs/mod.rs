@@ -21,6 +21,7 @@ mod replay;
 mod show;
 mod state;
 mod stop;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,9 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::AttachTerminal(words) => attach_terminal::run(&context()?, words, report),
         Command::Prompt(words) => prompt::run(&context()?, &words, report),
         Command::Interrupt(selectors) => interrupt::run(&context()?, &selectors, report),
+        Command::Turn(words) => turn::run(&context()?, &words, report),
+        Command::HeadlessTurn(words) => turn::runner(&words),
+        Command::HeadlessView(words) => turn::view(&words),
         Command::Stop(selectors) => stop::run(&context()?, &selectors, report),
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, words: &MailWatch, report: &Reporter) -> Re
     let mut arrivals = Arrivals::of(&mailbox, &folder, Duration::from_secs_f64(words.interval_seconds), &mut patience);
     let mut watch = Watch { known: HashSet::new(), left: words.count, words, report };
     let present = mailbox.list(&MailQuery::of(folder.clone()))?;
-    let is_old = |message: &&MessageView| !words.all && !(words.unread && message.unread == Some(true));
+    let is_old = |message: &&MessageView| !(words.all || words.unread && message.unread == Some(true));
     watch.known.extend(present.iter().filter(is_old).map(|message| message.message_ref.clone()));
     if !words.unread && !words.all {
         report.detail(&format!("waiting for mail of {}; Ctrl-C ends", mailbox.binding().address()));
