@@ -202,7 +202,7 @@ mod tests {
         let desk = desk(move || {
             came.send(()).unwrap();
             // Ends when the test lets go of its end.
-            drop(gate.lock().unwrap().recv());
+            gate.lock().unwrap().recv().unwrap_err();
             Err("gone".to_owned())
         });
         let ask = || desk.answer(MailCall::Status);
