@@ -1,10 +1,15 @@
 //! The manifest of a session that we launch or adopt, and the placeholders that let other programs resume it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{documents, layout::SessionRoot};
 use crate::{
-    api::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Origin, Runtime, TmuxSection},
+    api::{
+        AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, MemoryPaths, Origin, Runtime,
+        TmuxSection,
+    },
     model::{AgentId, AgentName, Moment, ToolName},
     os::files::{self, FileError},
 };
@@ -77,20 +82,11 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     let (tool, directory) = (new.tool.as_str(), new.working_directory);
     let joined = new.origin == Origin::Joined;
     let session_id = root.name();
+    let memory = memory(root, new.id);
     let authority = json!({
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
     });
-    let mut metadata = json!({ "tmux_window_name": new.window_name });
-    if new.headless.is_some() {
-        metadata["headless_output_format"] = json!("stream-json");
-        metadata["headless_display_style"] = json!("plain");
-        metadata["headless_display_detail"] = json!("concise");
-    }
-    if joined {
-        metadata["session_origin"] = json!("joined_tmux");
-        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
-    }
     let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
     let in_terminal = headless.is_none();
     Manifest {
@@ -108,9 +104,9 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         registry_launch_authority: "runtime".to_owned(),
         runtime: Runtime {
             session_id: Some(session_id.clone()),
-            memory_root: None,
-            memo_file: None,
-            pages_dir: None,
+            memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
+            memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
+            pages_dir: memory.map(|memory| memory.pages_dir),
             agent_def_dir: Some(path(root.agent_def())),
             agent_pid: None,
             registry_generation_id: text(new.generation),
@@ -142,7 +138,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
             launch_env: None,
         }),
         gateway_authority: Some(GatewayAuthority { attach: authority.clone(), control: authority }),
-        launch_plan: launch_plan(root, new, metadata),
+        launch_plan: launch_plan(root, new, metadata(new)),
         launch_policy_provenance: None,
         system_prompt: Some(system_prompt(new)),
         backend_state: backend_state(new),
@@ -156,6 +152,33 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         cao: None,
         houmao_server: None,
     }
+}
+
+/// Where the agent's memory is; `None` for a session that belongs to no home.
+pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
+    let memory = root.home()?.memory(id);
+    let text = |path: std::path::PathBuf| path.to_str().map(str::to_owned);
+    Some(MemoryPaths {
+        schema_version: 1,
+        // The contract's names: its own programs find an agent's memory by them.
+        memo_file: text(memory.join("houmao-memo.md"))?,
+        pages_dir: text(memory.join("pages"))?,
+        memory_root: text(memory)?,
+    })
+}
+
+fn metadata(new: &NewManifest<'_>) -> Value {
+    let mut metadata = json!({ "tmux_window_name": new.window_name });
+    if new.headless.is_some() {
+        metadata["headless_output_format"] = json!("stream-json");
+        metadata["headless_display_style"] = json!("plain");
+        metadata["headless_display_detail"] = json!("concise");
+    }
+    if new.origin == Origin::Joined {
+        metadata["session_origin"] = json!("joined_tmux");
+        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
+    }
+    metadata
 }
 
 fn interactive(new: &NewManifest<'_>) -> Interactive {
@@ -251,6 +274,10 @@ pub fn write_placeholders(root: &SessionRoot, new: &NewManifest<'_>) -> Result<(
     let role = root.agent_def().join("roles").join(new.name.as_str());
     files::create_private_dir(&role)?;
     files::create_private_dir(&root.tool_home())?;
+    if let Some(memory) = memory(root, new.id) {
+        files::create_private_dir(Path::new(&memory.pages_dir))?;
+        files::create_if_missing(Path::new(&memory.memo_file))?;
+    }
     files::create_if_missing(&role.join("system-prompt.md"))?;
     files::create_if_missing(&root.launch_env())?;
     let tool = new.tool.as_str();
