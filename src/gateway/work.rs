@@ -89,8 +89,8 @@ impl Work {
         let tracker = Tracker::of(screen, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
-        let watched = if headless { Tracker::new(None, timings) } else { tracker.clone() };
-        let watcher = Watcher::new(eyes.clone(), watched, tool.clone());
+        let its_own = if headless { Tracker::new(None, timings) } else { tracker.clone() };
+        let watcher = Watcher::new(eyes.clone(), its_own, tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
@@ -343,7 +343,7 @@ fn event(row: &JournalRow) -> Option<Value> {
             "request_kind": fields.get("request_kind") })),
         // A headless request is done when its turn has ended; the row's own words say how.
         ("submitted", _) if of_headless(&fields) => None,
-        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id, &seconds)),
+        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id.as_deref(), &seconds)),
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,
                 "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
@@ -361,7 +361,7 @@ fn of_headless(fields: &Map<String, Value>) -> bool {
     fields.get("evidence").is_some_and(|seen| seen["headless"] == json!(true))
 }
 
-fn headless_end(fields: &Map<String, Value>, id: Option<String>, seconds: &str) -> Value {
+fn headless_end(fields: &Map<String, Value>, id: Option<&str>, seconds: &str) -> Value {
     let seen = fields.get("evidence").cloned().unwrap_or_default();
     if seen["outcome"] == json!("success") {
         return json!({ "kind": "completed", "request_id": id, "error_detail": null,

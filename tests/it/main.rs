@@ -25,6 +25,7 @@ mod contract;
 mod ending;
 mod eyes;
 mod files;
+mod headless;
 mod http;
 mod http_faults;
 mod instruments;

@@ -129,17 +129,15 @@ impl Spool {
         if self.left_over()?.is_empty() {
             return Ok(());
         }
-        let mut _locks = None;
-        if !locked {
-            _locks = self.root.try_lock()?;
-            if _locks.is_none() {
-                // Held: somebody alive works, and what lies there is theirs.
-                return Ok(());
-            }
+        let locks = if locked { None } else { self.root.try_lock()? };
+        if !locked && locks.is_none() {
+            // Held: somebody alive works, and what lies there is theirs.
+            return Ok(());
         }
         for name in self.left_over()? {
             self.recover_one(&name)?;
         }
+        drop(locks);
         Ok(())
     }
 
