@@ -163,8 +163,11 @@ pub struct TurnEnd {
     pub exit_code: Option<i32>,
     /// The conversation, as the program told it.
     pub session_id: Option<String>,
-    /// What was answered.
+    /// What was answered; it stands in `reply.txt`.
+    #[serde(skip)]
     pub reply: Option<String>,
+    /// There is an answer.
+    pub has_reply: bool,
     /// It was longer than is kept.
     pub reply_truncated: bool,
     /// The reply is the program's own record of it.

@@ -7,6 +7,7 @@ mod headless;
 mod live;
 mod mail;
 mod mail_notifier;
+mod mailbox;
 mod memory;
 mod prompts;
 mod reminders;
@@ -25,6 +26,7 @@ pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
+pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
 pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
@@ -138,6 +140,9 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The mailboxes that agents share: who gets mail, and mending
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
     /// The agent's memory: one memo, and a tree of pages
     #[command(subcommand)]
     Memory(Memory),
@@ -416,8 +421,8 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
-        Command::Memory(memory) => Some(memory.selectors()),
         Command::Turn(turn) => Some(turn.selectors()),
+        Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),

@@ -75,6 +75,24 @@ pub(super) fn mail(content: Option<&str>, file: Option<&Path>) -> Result<String,
     text(bytes)
 }
 
+/// Secrets, one in a line, of a file or of stdin (`-`): words of a command can be read by every process.
+///
+/// # Errors
+/// Usage: it cannot be read, or is no text.
+pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(LARGEST_MAIL).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        let message = format!("`{}` cannot be read: {error}", path.display());
+        Failure::usage(message, "give a file with one token in a line")
+    })?;
+    Ok(text(bytes)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
 /// The text of a memo or page, byte for byte: `--content`, else `--content-file`, else stdin to its end.
 ///
 /// # Errors
@@ -110,24 +128,6 @@ pub(super) fn page(content: Option<&str>, file: Option<&Path>) -> Result<String,
             "convert it first, for example with `iconv`; nothing was written",
         )
     })
-}
-
-/// Secrets, one in a line, of a file or of stdin (`-`): words of a command can be read by every process.
-///
-/// # Errors
-/// Usage: it cannot be read, or is no text.
-pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(LARGEST_MAIL).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| {
-        let message = format!("`{}` cannot be read: {error}", path.display());
-        Failure::usage(message, "give a file with one token in a line")
-    })?;
-    Ok(text(bytes)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 /// An event of a hook; `None` if there is none, or more than anybody would tell.

@@ -89,8 +89,8 @@ impl Work {
         let tracker = Tracker::of(screen, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
-        let watched = if headless { Tracker::new(None, timings) } else { tracker.clone() };
-        let watcher = Watcher::new(eyes.clone(), watched, tool.clone());
+        let its_own = if headless { Tracker::new(None, timings) } else { tracker.clone() };
+        let watcher = Watcher::new(eyes.clone(), its_own, tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
@@ -173,12 +173,6 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
     Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
 }
 
-/// The memory of the session, as its manifest says at each call.
-pub(super) fn memory(root: &SessionRoot) -> memory::Desk {
-    let manifest = root.manifest();
-    memory::Desk::new(move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string()))
-}
-
 /// Starts the mail notifier.
 pub(super) fn notifier(
     tasks: &mut Tasks,
@@ -206,6 +200,12 @@ fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
         })
     };
     Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
+}
+
+/// The memory of the session, as its manifest says at each call.
+pub(super) fn memory(root: &SessionRoot) -> memory::Desk {
+    let manifest = root.manifest();
+    memory::Desk::new(move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string()))
 }
 
 /// The process that the agent's pane was started with.
@@ -343,7 +343,7 @@ fn event(row: &JournalRow) -> Option<Value> {
             "request_kind": fields.get("request_kind") })),
         // A headless request is done when its turn has ended; the row's own words say how.
         ("submitted", _) if of_headless(&fields) => None,
-        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id, &seconds)),
+        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id.as_deref(), &seconds)),
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,
                 "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
@@ -361,7 +361,7 @@ fn of_headless(fields: &Map<String, Value>) -> bool {
     fields.get("evidence").is_some_and(|seen| seen["headless"] == json!(true))
 }
 
-fn headless_end(fields: &Map<String, Value>, id: Option<String>, seconds: &str) -> Value {
+fn headless_end(fields: &Map<String, Value>, id: Option<&str>, seconds: &str) -> Value {
     let seen = fields.get("evidence").cloned().unwrap_or_default();
     if seen["outcome"] == json!("success") {
         return json!({ "kind": "completed", "request_id": id, "error_detail": null,

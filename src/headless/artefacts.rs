@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     api::{LastStarted, TurnEnd, TurnPlan, TurnProcesses},
     model::ProcessIdentity,
-    os::{child, lock, process},
+    os::{child, files, lock, process},
     session::{SessionRoot, documents},
 };
 
@@ -103,6 +103,10 @@ impl Turn {
         self.folder.join("end.json")
     }
 
+    pub(super) fn reply_file(&self) -> PathBuf {
+        self.folder.join("reply.txt")
+    }
+
     pub(super) fn lock_file(&self) -> PathBuf {
         self.folder.join("turn.lock")
     }
@@ -118,7 +122,10 @@ impl Turn {
 
     /// How it ended.
     pub fn end(&self) -> Option<TurnEnd> {
-        documents::load(&self.end_file()).ok()
+        let mut end: TurnEnd = documents::load(&self.end_file()).ok()?;
+        let reply = end.has_reply.then(|| files::read(&self.reply_file()).ok()).flatten();
+        end.reply = reply.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Some(end)
     }
 
     /// Its processes, as they were written down.
@@ -208,6 +215,6 @@ pub fn turns(root: &SessionRoot) -> Vec<(Turn, TurnPlan)> {
     let entries = std::fs::read_dir(root.turn_artifacts()).into_iter().flatten().flatten();
     let named = entries.filter_map(|entry| Turn::of(root, entry.file_name().to_str()?));
     let mut all: Vec<_> = named.filter_map(|turn| turn.plan().map(|plan| (turn, plan))).collect();
-    all.sort_by(|one, other| other.1.turn_index.cmp(&one.1.turn_index));
+    all.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.turn_index));
     all
 }

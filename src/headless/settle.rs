@@ -136,6 +136,7 @@ pub(super) fn write_end(
         exit_code: exit.map(|exit| exit.code),
         session_id,
         reply: told.reply.clone(),
+        has_reply: told.reply.is_some(),
         reply_truncated: told.truncated,
         exact: told.reply.is_some() && outcome == Outcome::Success,
         error,
@@ -146,6 +147,9 @@ pub(super) fn write_end(
     conversation::remember(root, end.session_id.as_deref())?;
     if let Some(exit) = exit {
         files::replace(&turn.exit_code(), format!("{}\n", exit.code).as_bytes(), Durability::Process)?;
+    }
+    if let Some(reply) = &end.reply {
+        files::replace(&turn.reply_file(), reply.as_bytes(), Durability::Process)?;
     }
     files::replace(&turn.end_file(), &documents::render(&end), Durability::Disk)?;
     Ok(end)

@@ -10,7 +10,7 @@ use super::{
     template::Template,
 };
 use crate::{
-    agents::headless::{Chat, Dialect, Wish, words},
+    agents::headless::{Chat, Dialect, LONGEST_WORD, Wish, words},
     api::{ExecutionOverride, LastStarted, TurnPlan},
     model::{Failure, Moment},
     os::{
@@ -120,6 +120,12 @@ pub fn plan(root: &SessionRoot, template: &Template, asked: &Asked<'_>) -> TurnP
 /// # Errors
 /// Nothing of it is left then, and nothing was started.
 pub fn start(root: &SessionRoot, plan: &TurnPlan, prompt: &str) -> Result<Started, Failure> {
+    if !plan.reads_prompt && (prompt.len() > LONGEST_WORD || prompt.contains('\0')) {
+        return Err(Failure::refused(
+            format!("a prompt of {} bytes, or with a NUL in it, fits into no word of a command", prompt.len()),
+            "launch the agent without {prompt}: then its program reads the prompt from its standard input",
+        ));
+    }
     let turn = Turn::of(root, &plan.turn_id).ok_or_else(|| Failure::internal("a turn without a name"))?;
     let begun = give(root, &turn, plan, prompt);
     begun.map(|runner| Started { turn: turn.clone(), runner }).inspect_err(|_| {

@@ -209,10 +209,10 @@ impl HeadlessWorker {
     ///
     /// # Errors
     /// Gives the worker back.
-    pub fn in_place_of(base: Worker) -> Result<Self, Worker> {
+    pub fn in_place_of(base: Worker) -> Result<Self, Box<Worker>> {
         match base.queue.chats().cloned() {
             Some(chats) => Ok(Self { base, chats, active: None, foreign: None, settled: false }),
-            None => Err(base),
+            None => Err(Box::new(base)),
         }
     }
 
@@ -349,7 +349,7 @@ impl HeadlessWorker {
             self.chats.new_once.store(false, Ordering::Release);
         }
         let started = headless::start(&root, &plan, &submit.prompt)
-            .map_err(|failure| NotNow::Never(Refusal::new(422, "dispatch_failed", failure.message)))?;
+            .map_err(|failure| never("dispatch_failed", failure.message))?;
         self.follow(slot, id, route, &submit.prompt, started).await;
         Ok(())
     }

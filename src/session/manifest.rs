@@ -86,16 +86,6 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
     });
-    let mut metadata = json!({ "tmux_window_name": new.window_name });
-    if new.headless.is_some() {
-        metadata["headless_output_format"] = json!("stream-json");
-        metadata["headless_display_style"] = json!("plain");
-        metadata["headless_display_detail"] = json!("concise");
-    }
-    if joined {
-        metadata["session_origin"] = json!("joined_tmux");
-        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
-    }
     let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
     let in_terminal = headless.is_none();
     Manifest {
@@ -138,7 +128,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
             launch_env: None,
         }),
         gateway_authority: Some(GatewayAuthority { attach: authority.clone(), control: authority }),
-        launch_plan: launch_plan(root, new, metadata),
+        launch_plan: launch_plan(root, new, metadata(new)),
         launch_policy_provenance: None,
         system_prompt: Some(system_prompt(new)),
         backend_state: backend_state(new),
@@ -179,6 +169,20 @@ pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
         pages_dir: text(memory.join("pages"))?,
         memory_root: text(memory)?,
     })
+}
+
+fn metadata(new: &NewManifest<'_>) -> Value {
+    let mut metadata = json!({ "tmux_window_name": new.window_name });
+    if new.headless.is_some() {
+        metadata["headless_output_format"] = json!("stream-json");
+        metadata["headless_display_style"] = json!("plain");
+        metadata["headless_display_detail"] = json!("concise");
+    }
+    if new.origin == Origin::Joined {
+        metadata["session_origin"] = json!("joined_tmux");
+        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
+    }
+    metadata
 }
 
 fn interactive(new: &NewManifest<'_>) -> Interactive {

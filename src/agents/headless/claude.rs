@@ -21,7 +21,7 @@ pub(super) fn read(value: &Value, told: &mut Told) -> Vec<Event> {
             ]
         }
         ("system", subtype) => vec![Event::new(Kind::Progress, format!("system.{subtype}"), subtype)],
-        ("assistant", _) => parts(value).filter_map(|part| assistant(part, told)).collect(),
+        ("assistant", _) => parts(value).map(|part| assistant(part, told)).collect(),
         ("user", _) => parts(value).filter_map(result_of_tool).collect(),
         ("result", subtype) => vec![result(value, subtype, told)],
         (other, _) => vec![Event::new(Kind::Passthrough, other, other)],
@@ -32,22 +32,22 @@ fn parts(value: &Value) -> impl Iterator<Item = &Value> {
     value.pointer("/message/content").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn assistant(part: &Value, told: &mut Told) -> Option<Event> {
+fn assistant(part: &Value, told: &mut Told) -> Event {
     match text(part, "type") {
         "text" => {
             let said = text(part, "text");
             // Until the result says it: a program that is killed has said at least this.
             told.reply(said);
-            Some(Event::new(Kind::Assistant, "assistant.text", said))
+            Event::new(Kind::Assistant, "assistant.text", said)
         }
-        "thinking" => Some(Event::new(Kind::Reasoning, "assistant.thinking", text(part, "thinking"))),
+        "thinking" => Event::new(Kind::Reasoning, "assistant.thinking", text(part, "thinking")),
         "tool_use" => {
             let (name, input) = (text(part, "name"), part.get("input").cloned().unwrap_or_default());
             let message = format!("{name} {}", short(&input.to_string()));
             let data = json!({ "tool": name, "input": input, "id": text(part, "id") });
-            Some(Event::new(Kind::ActionRequest, "assistant.tool_use", message).with(data))
+            Event::new(Kind::ActionRequest, "assistant.tool_use", message).with(data)
         }
-        other => Some(Event::new(Kind::Passthrough, format!("assistant.{other}"), other)),
+        other => Event::new(Kind::Passthrough, format!("assistant.{other}"), other),
     }
 }
 

@@ -16,7 +16,10 @@ pub use words::{Chat, PROMPT, SESSION, Wish, Words, words};
 pub const LONGEST_LINE: usize = 8 * 1024 * 1024;
 
 /// The longest answer that is kept, in bytes.
-pub const LONGEST_REPLY: usize = 1024 * 1024;
+pub const LONGEST_REPLY: usize = 256 * 1024;
+
+/// The longest prompt that fits among the words of a program: the kernel takes no longer one.
+pub const LONGEST_WORD: usize = 120 * 1024;
 
 /// Whose words they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +68,9 @@ impl Dialect {
     /// The dialect of a session that another program made.
     pub fn of_backend(backend: &str) -> Option<Self> {
         match backend {
-            "claude_headless" => Some(Self::Claude),
+            // Kimi's stream has Claude's shape.
+            "claude_headless" | "kimi_headless" => Some(Self::Claude),
             "codex_headless" => Some(Self::Codex),
-            // Its stream has Claude's shape.
-            "kimi_headless" => Some(Self::Claude),
             _ => None,
         }
     }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::gateway::requests;
 use crate::{
     api::{
-        CanonicalEvent, IDEMPOTENCY_KEY_HEADER, RequestAccepted, RequestCreate, RequestPayload, SubmitPrompt, TurnEnd,
+        CanonicalEvent, HeadlessState, IDEMPOTENCY_KEY_HEADER, RequestAccepted, RequestCreate, RequestPayload,
+        SubmitPrompt, TurnEnd,
     },
     cli::{
         args::{Detail, OfRoot, Turn as Words, TurnSubmit, WhichTurn},
@@ -36,11 +37,11 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 pub(super) fn run(context: &Context, words: &Words, report: &Reporter) -> Result<ExitCode, Failure> {
     match words {
         Words::Submit(words) => submit(context, words, report),
-        Words::List(selectors) => list(&headless_target(context, selectors)?, report),
-        Words::Status(which) => status(&one(context, which)?, report),
+        Words::List(selectors) => Ok(list(&headless_target(context, selectors)?, report)),
+        Words::Status(which) => Ok(status(&one(context, which)?, report)),
         Words::Stdout(which) => raw(&one(context, which)?.stdout()),
         Words::Stderr(which) => raw(&one(context, which)?.stderr()),
-        Words::Events { which, detail } => events(&one(context, which)?, *detail, report),
+        Words::Events { which, detail } => Ok(events(&one(context, which)?, *detail, report)),
     }
 }
 
@@ -146,16 +147,16 @@ fn word(standing: &Standing) -> &'static str {
     }
 }
 
-fn list(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
+fn list(target: &Target, report: &Reporter) -> ExitCode {
     let turns = headless::turns(&target.root);
     if report.wants_json() {
         let turns: Vec<Value> = turns.iter().map(|(turn, _)| describe(turn)).collect();
         render::json(&json!({ "turns": turns }));
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
     if turns.is_empty() {
         report.note("no turns");
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
     let rows = turns.iter().map(|(turn, plan)| {
         let prompt = std::fs::read_to_string(turn.prompt_file()).unwrap_or_default();
@@ -168,7 +169,7 @@ fn list(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
         ]
     });
     render::table(["NO", "TURN", "STATE", "STARTED", "PROMPT"], rows.collect());
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 fn describe(turn: &Turn) -> Value {
@@ -181,10 +182,10 @@ fn describe(turn: &Turn) -> Value {
         "plan": plan, "processes": turn.processes(), "interrupted": turn.is_interrupted(), "end": end })
 }
 
-fn status(turn: &Turn, report: &Reporter) -> Result<ExitCode, Failure> {
+fn status(turn: &Turn, report: &Reporter) -> ExitCode {
     if report.wants_json() {
         render::json(&describe(turn));
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
     let standing = turn.standing();
     let mut rows = vec![("turn", turn.id().to_owned()), ("state", word(&standing).to_owned())];
@@ -205,7 +206,29 @@ fn status(turn: &Turn, report: &Reporter) -> Result<ExitCode, Failure> {
     }
     rows.push(("files", turn.folder().to_string_lossy().into_owned()));
     render::facts(&rows);
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
+}
+
+/// What a headless agent does, for `agents state`.
+pub(super) fn now(target: &Target, state: Option<&HeadlessState>) -> Vec<(&'static str, String)> {
+    let last = headless::last(&target.root).map(|(turn, _)| turn);
+    let standing = last.as_ref().map(Turn::standing);
+    let runs = matches!(&standing, Some(Standing::Starting | Standing::Running(_) | Standing::Orphaned(_)));
+    let mut rows = vec![("phase", if runs { "active: a turn runs" } else { "ready: no turn runs" }.to_owned())];
+    if let (Some(turn), Some(standing)) = (&last, &standing) {
+        let error = match standing {
+            Standing::Ended(end) => end.error.as_ref().map(|error| format!(": {error}")),
+            _ => None,
+        };
+        rows.push(("last turn", format!("{}, {}{}", turn.id(), word(standing), error.unwrap_or_default())));
+    }
+    let (known, _) = headless::Conversation::found(&target.root, &target.manifest);
+    rows.push(("conversation", known.session_id.unwrap_or_else(|| "none yet".to_owned())));
+    if let Some(state) = state {
+        let next = state.chat_session.next_prompt_override.as_ref().map_or("goes on with it", |_| "begins a new one");
+        rows.push(("next prompt", format!("{next}; {} waiting", state.queue_depth)));
+    }
+    rows
 }
 
 /// A file of a turn, byte for byte; one that is not there yet has nothing in it.
@@ -225,18 +248,18 @@ fn raw(path: &std::path::Path) -> Result<ExitCode, Failure> {
     }
 }
 
-fn events(turn: &Turn, detail: Detail, report: &Reporter) -> Result<ExitCode, Failure> {
+fn events(turn: &Turn, detail: Detail, report: &Reporter) -> ExitCode {
     let text = std::fs::read_to_string(turn.events()).unwrap_or_default();
     let events = text.lines().filter_map(|line| serde_json::from_str::<CanonicalEvent>(line).ok());
     if report.wants_json() {
         let events: Vec<CanonicalEvent> = events.collect();
         render::json(&json!({ "turn_id": turn.id(), "events": events }));
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
     for event in events {
         headless::lines(&event, detail == Detail::Detail).iter().for_each(|line| render::line(line));
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// `agents headless-turn`.
