@@ -82,7 +82,6 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     let (tool, directory) = (new.tool.as_str(), new.working_directory);
     let joined = new.origin == Origin::Joined;
     let session_id = root.name();
-    let memory = memory(root, new.id);
     let authority = json!({
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
@@ -102,16 +101,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         tmux_session_name: text(new.session_name),
         registry_generation_id: text(new.generation),
         registry_launch_authority: "runtime".to_owned(),
-        runtime: Runtime {
-            session_id: Some(session_id.clone()),
-            memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
-            memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
-            pages_dir: memory.map(|memory| memory.pages_dir),
-            agent_def_dir: Some(path(root.agent_def())),
-            agent_pid: None,
-            registry_generation_id: text(new.generation),
-            registry_launch_authority: "runtime".to_owned(),
-        },
+        runtime: runtime(root, new),
         tmux: Some(TmuxSection {
             session_name: new.session_name.to_owned(),
             primary_window_index: "0".to_owned(),
@@ -151,6 +141,20 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         }),
         cao: None,
         houmao_server: None,
+    }
+}
+
+fn runtime(root: &SessionRoot, new: &NewManifest<'_>) -> Runtime {
+    let memory = memory(root, new.id);
+    Runtime {
+        session_id: Some(root.name()),
+        memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
+        memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
+        pages_dir: memory.map(|memory| memory.pages_dir),
+        agent_def_dir: Some(root.agent_def().to_string_lossy().into_owned()),
+        agent_pid: None,
+        registry_generation_id: Some(new.generation.to_owned()),
+        registry_launch_authority: "runtime".to_owned(),
     }
 }
 
