@@ -6,7 +6,10 @@ use tokio::sync::watch;
 
 use crate::{
     api::{StatusDocument, TrackedSession},
+    mail::Desk,
+    notifier::Notifier,
     queue::Queue,
+    reminders::Reminders,
     telemetry::DiagnosticLog,
     tracker::{Eyes, Tracker},
 };
@@ -22,8 +25,14 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// Who tells the agent of its mail.
+    pub notifier: Notifier,
+    /// What is to be said later.
+    pub reminders: Reminders,
     /// What the agent does.
     pub tracker: Tracker,
+    /// The agent's mail.
+    pub mail: Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

@@ -14,11 +14,14 @@ mod instance;
 mod journal;
 mod keys;
 mod mail;
+mod mail_call;
 mod manifest;
+mod notifier;
 mod ready;
 mod recording;
 mod registry;
 mod registry_v2;
+mod reminder;
 mod request;
 mod status;
 mod surface;
@@ -47,11 +50,20 @@ pub use mail::{
     MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
     NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
+pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use notifier::{
+    BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+};
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
     GatewayPointer, Identity, Lifecycle, LifecycleState, Liveness, RegistryRecord, RuntimePointer, Terminal,
+};
+pub use reminder::{
+    LONGEST_DELAY_SECONDS, MOST_OWED, MOST_REMINDERS, ReminderDefinition, ReminderDeleted, ReminderDelivery,
+    ReminderKeys, ReminderList, ReminderMode, ReminderPlan, ReminderStart, ReminderView, WhenMissed,
 };
 pub use request::{
     AdmissionPolicy, ChatMode, ChatSession, ControlInput, ControlInputSent, ControlPrompt, ControlPromptRefused,

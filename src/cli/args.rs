@@ -5,7 +5,10 @@ mod duration;
 mod fixtures;
 mod headless;
 mod live;
+mod mail;
+mod mail_notifier;
 mod prompts;
+mod reminders;
 mod sight;
 
 use std::path::PathBuf;
@@ -17,9 +20,14 @@ pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
+pub(super) use self::mail::{
+    AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
+};
+pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
+pub(super) use self::reminders::{CreateReminder, ReminderWords, Reminders, SetReminder};
 pub(super) use self::sight::{Record, ScreenFormat, ScreenWords};
 use crate::{api::TimingWishes, model::shell_quote};
 
@@ -125,6 +133,9 @@ pub(super) enum Command {
     /// The gateway of a session
     #[command(subcommand)]
     Gateway(Gateway),
+    /// The agent's mail, with a gateway or without
+    #[command(subcommand)]
+    Mail(Mail),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -183,6 +194,12 @@ pub(super) struct Launch {
     /// Do not let the agent's own hooks tell the gateway about its turns
     #[arg(long)]
     pub(super) no_hooks: bool,
+    /// Give it a mailbox [without a word: its name at agents.localhost]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) mailbox: Option<String>,
+    /// Folder of the mailboxes, which agents that write to each other share [default: `mailbox` in the home]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "mailbox")]
+    pub(super) mail_root: Option<PathBuf>,
     /// Program and arguments [default: the tool]
     #[arg(last = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(super) program: Vec<String>,
@@ -266,6 +283,9 @@ pub(super) enum Gateway {
     Interrupt(GatewayInterrupt),
     /// Type text and keys as they are; no Enter is added
     SendKeys(SendKeys),
+    /// What is to be said to the agent later
+    #[command(subcommand)]
+    Reminders(Reminders),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -288,6 +308,9 @@ pub(super) enum Gateway {
     /// Record what the agent's terminal shows, into asciicast files
     #[command(subcommand)]
     Record(Record),
+    /// Tell the agent when mail arrives for it
+    #[command(subcommand)]
+    MailNotifier(MailNotifier),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -387,11 +410,14 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Screen(ScreenWords { selectors, .. })
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
+        Command::Mail(mail) => Some(mail.selectors()),
         Command::Turn(turn) => Some(turn.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::MailNotifier(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }

@@ -1,11 +1,17 @@
-//! The only reader of stdin: a prompt, byte for byte, or an event of a hook.
+//! The only reader of stdin: a prompt or a mail, byte for byte, an event of a hook, or secrets.
 
-use std::io::{self, IsTerminal, Read};
+use std::{
+    io::{self, IsTerminal, Read},
+    path::Path,
+};
 
 use crate::{api::LARGEST_PROMPT, model::Failure};
 
 /// Nobody writes a prompt beyond this; somebody sends the wrong file, or one without end.
 const LARGEST_READ: u64 = 16 * 1024 * 1024;
+
+/// A gateway takes a body of 1 MiB; JSON needs some of it for itself.
+const LARGEST_MAIL: u64 = 512 * 1024;
 
 /// The prompt of `--prompt`, else of stdin to its end without one line break there.
 ///
@@ -34,6 +40,59 @@ pub(super) fn prompt(flag: Option<&str>) -> Result<String, Failure> {
     fitting(text(bytes)?)
 }
 
+/// The text of a mail: `--body-content`, else `--body-file`, else stdin to its end without one line break there.
+///
+/// # Errors
+/// Usage: none was given, or it is too long, or no text.
+pub(super) fn mail(content: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
+    let fits = |bytes: &[u8]| {
+        if bytes.len() as u64 > LARGEST_MAIL {
+            let message = format!("the text is longer than {LARGEST_MAIL} bytes");
+            return Err(Failure::usage(message, "put it into a file, and send that with --attach"));
+        }
+        Ok(())
+    };
+    if let Some(text) = content {
+        return fits(text.as_bytes()).map(|()| text.to_owned());
+    }
+    let stdin = io::stdin();
+    let mut bytes = Vec::new();
+    let read = match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL + 1).read_to_end(&mut bytes)),
+        None if stdin.is_terminal() => {
+            return Err(Failure::usage(
+                "there is no text: --body-content and --body-file are missing, and stdin is a terminal",
+                "give --body-content TEXT or --body-file PATH, or send the text in: `… < FILE`",
+            ));
+        }
+        None => stdin.lock().take(LARGEST_MAIL + 1).read_to_end(&mut bytes),
+    };
+    let source = file.map_or_else(|| "stdin".to_owned(), |path| format!("`{}`", path.display()));
+    read.map_err(|error| {
+        Failure::usage(format!("{source} cannot be read: {error}"), "give the text with --body-content")
+    })?;
+    fits(&bytes)?;
+    text(bytes)
+}
+
+/// Secrets, one in a line, of a file or of stdin (`-`): words of a command can be read by every process.
+///
+/// # Errors
+/// Usage: it cannot be read, or is no text.
+pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(LARGEST_MAIL).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        let message = format!("`{}` cannot be read: {error}", path.display());
+        Failure::usage(message, "give a file with one token in a line")
+    })?;
+    Ok(text(bytes)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
 /// An event of a hook; `None` if there is none, or more than anybody would tell.
 pub(super) fn event() -> Option<String> {
     let stdin = io::stdin();
@@ -50,7 +109,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Failure> {
     let mut text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::usage(
-            format!("the prompt is not UTF-8: byte {at} (counted from 0) begins no character"),
+            format!("the text is not UTF-8: byte {at} (counted from 0) begins no character"),
             "convert it first, for example with `iconv`; nothing was sent",
         )
     })?;

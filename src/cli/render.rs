@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{Admission, Connectivity, GatewayHealth, Host, Recovery, StatusDocument},
-    lifecycle::Entry,
+    lifecycle::{Entry, Unread},
 };
 
 /// One JSON document.
@@ -27,6 +27,11 @@ pub(super) fn line(text: &str) {
 /// One line, for a command that goes on until nobody takes it any more.
 pub(super) fn try_line(text: &str) -> bool {
     stdout::write(format!("{}\n", printable(text)).as_bytes())
+}
+
+/// One JSON value on a line of its own, for a command that goes on until nobody takes it any more.
+pub(super) fn try_json_line(value: &Value) -> bool {
+    stdout::write(format!("{value}\n").as_bytes())
 }
 
 /// Bytes as they are: completion scripts, help.
@@ -89,12 +94,22 @@ pub(super) fn list(entries: &[Entry]) {
             record.agent_name.clone(),
             entry.agent.to_owned(),
             entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
+            entry.mail.as_ref().map_or_else(|| "-".to_owned(), unread),
             record.identity.tool.clone(),
             session.to_owned(),
             record.agent_id.clone(),
         ]
     });
-    table(["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"], rows.collect());
+    table(["NAME", "AGENT", "GATEWAY", "MAIL", "TOOL", "SESSION", "ID"], rows.collect());
+}
+
+/// How much mail an agent has: the number of unread messages, or `?` where it could not be counted.
+pub(super) fn unread(mail: &Unread) -> String {
+    match mail.unread {
+        Some(0) => "none".to_owned(),
+        Some(count) => format!("{count} new"),
+        None => "?".to_owned(),
+    }
 }
 
 /// Rows below a head, columns aligned.

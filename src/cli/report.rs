@@ -78,7 +78,7 @@ impl Reporter {
 
     /// Puts the typed selector behind every command about this session that names none.
     fn addressed(&self, text: &str) -> String {
-        const COMMANDS: [&str; 21] = [
+        const COMMANDS: [&str; 26] = [
             "agents gateway attach",
             "agents gateway status",
             "agents gateway detach",
@@ -94,6 +94,11 @@ impl Reporter {
             "agents gateway approve",
             "agents gateway screen",
             "agents gateway record",
+            "agents mail bind",
+            "agents mail list",
+            "agents mail send",
+            "agents mail status",
+            "agents mail watch",
             "agents attach-terminal",
             "agents prompt",
             "agents relaunch",

@@ -105,6 +105,8 @@ impl Refusal {
             "not_waiting" => "`agents gateway requests list` shows what still waits".to_owned(),
             "dispatch_failed" => "look at the terminal; nothing is typed again by itself".to_owned(),
             "dialog_changed" | "ambiguous_answer" => "`agents gateway approvals` shows what is open now".to_owned(),
+            "reminder_executing" => again("`agents gateway reminders get` shows how it stands"),
+            "too_many_reminders" => "`agents gateway reminders remove` makes room".to_owned(),
             "queue_full" => again("`agents gateway requests list --state accepted` shows what waits"),
             "key_reused" => "another prompt needs another --idempotency-key".to_owned(),
             "disk_full" => "make room on the disk of the session's files, then try again".to_owned(),
@@ -189,6 +191,9 @@ fn refused(refusal: &Refusal) -> Failure {
         ),
         404 if code == "no_dialog" => {
             Failure::not_found(detail.clone(), "`agents gateway approvals` shows a dialog when one is open")
+        }
+        404 if code == "unknown_reminder" => {
+            Failure::not_found(detail.clone(), "`agents gateway reminders list` shows the reminders")
         }
         404 if code == "unknown_turn" => {
             Failure::not_found(detail.clone(), "`agents gateway turns list` shows the turns")

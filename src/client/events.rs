@@ -57,7 +57,8 @@ impl Patience {
         Ok(Self { runtime, interrupts, deadline })
     }
 
-    fn wait<T>(&mut self, work: impl Future<Output = T>) -> Waited<T> {
+    /// Waits for this work; it runs inside a tokio runtime.
+    pub fn wait<T>(&mut self, work: impl Future<Output = T>) -> Waited<T> {
         let Self { runtime, interrupts, deadline } = self;
         runtime.block_on(async {
             let over = async {

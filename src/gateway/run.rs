@@ -14,7 +14,7 @@ use super::{
     signals::Signals,
     tasks::Tasks,
     watch::{self as session_watch, Listeners, Sight, Subject},
-    work::{Agent, Running, Work},
+    work::{self, Agent, Running, Work},
 };
 use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
@@ -84,8 +84,8 @@ fn started(
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // For the rare tmux call beside the control client; the thread goes away again.
-        .max_blocking_threads(2)
+        // For the rare tmux call beside the control client, and for mail, which has two; the threads go away again.
+        .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_millis(100))
         .build()
         .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
@@ -210,13 +210,18 @@ impl Gateway {
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
-        let Running { queue, agent, tracker, eyes } = work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let Running { queue, reminders, agent, tracker, eyes } =
+            work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
             diagnostics: Arc::new(diagnostics),
             queue: queue.clone(),
+            reminders,
             tracker: tracker.clone(),
+            mail: work::desk(&config.root),
+            notifier,
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),

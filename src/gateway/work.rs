@@ -13,8 +13,13 @@ use super::{
     watch::Subject,
 };
 use crate::{
+    api::Manifest,
+    mail::{Desk, Mailbox, Session as MailSession},
+    model::RequestKind,
+    notifier::{Notifier, Session as Bound, Surroundings},
     queue::{Activity, AgentNow, Chats, HeadlessWorker, Interrupts, Place, Queue, TurnReceipts, Worker},
-    session::SessionRoot,
+    reminders::Reminders,
+    session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
     telemetry::EventLog,
     tmux::control::Control,
@@ -57,6 +62,7 @@ pub(super) struct Work {
 /// What stays of it for the others, once it runs.
 pub(super) struct Running {
     pub(super) queue: Queue,
+    pub(super) reminders: Reminders,
     pub(super) agent: watch::Sender<AgentNow>,
     pub(super) tracker: Tracker,
     pub(super) eyes: Eyes,
@@ -148,12 +154,51 @@ impl Work {
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
+        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
+        let ticking = reminders.clone();
+        tasks.start("reminders", |stop| ticking.run(stop));
         let (sick, watched) = (queue.clone(), store.clone());
         tasks.start("store health", |stop| health(watched, sick, trouble, stop));
         tasks.start("event log", |stop| export(store, events, stop));
         tasks.start("eyes", |stop| watcher.run(feeds, stop));
-        Running { queue, agent, tracker, eyes }
+        Running { queue, reminders, agent, tracker, eyes }
     }
+}
+
+/// The mail of the session, as its manifest says at each call.
+pub(super) fn desk(root: &SessionRoot) -> Desk {
+    let manifest = root.manifest();
+    let read = move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string());
+    Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
+}
+
+/// Starts the mail notifier.
+pub(super) fn notifier(
+    tasks: &mut Tasks,
+    root: &SessionRoot,
+    port: u16,
+    store: &Store,
+    queue: &Queue,
+    tracker: &Tracker,
+) -> Notifier {
+    let around = surroundings(root, format!("http://127.0.0.1:{port}"));
+    let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
+    tasks.start("mail notifier", |stop| notifier.clone().run(stop));
+    notifier
+}
+
+/// What the mail notifier works in.
+fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
+    let (manifest, secrets) = (root.manifest(), root.mailbox_secrets());
+    let read = move || {
+        let manifest: Manifest = documents::load(&manifest).map_err(|error| error.to_string())?;
+        Ok(Bound {
+            mailbox: Mailbox::of_session(&manifest, secrets.clone()).map_err(|error| error.to_string()),
+            terminal: manifest.backend == "local_interactive",
+            tool: manifest.tool,
+        })
+    };
+    Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
 }
 
 /// The process that the agent's pane was started with.
@@ -261,6 +306,12 @@ async fn export_from(mut after: u64, store: &Store, events: &EventLog) -> Result
     }
 }
 
+/// The gateway's own prompts have a word of their own.
+fn accepted(receipt: &Map<String, Value>) -> &'static str {
+    let own = receipt.get("request_kind").and_then(Value::as_str) == Some(RequestKind::MailNotifierPrompt.name());
+    if own { "accepted_internal" } else { "accepted" }
+}
+
 /// A journal entry in the contract's words (section 1.8); ours that it has no words for keep their own.
 fn event(row: &JournalRow) -> Option<Value> {
     let id = row.request_id.as_ref().map(ToString::to_string);
@@ -281,7 +332,7 @@ fn event(row: &JournalRow) -> Option<Value> {
     let receipt = fields.get("receipt").and_then(Value::as_str).unwrap_or_default().to_owned();
     let reason = fields.get("reason").and_then(Value::as_str);
     match (receipt.as_str(), reason) {
-        ("queued", None) => Some(json!({ "kind": "accepted", "request_id": id, "accepted_at_utc": seconds,
+        ("queued", None) => Some(json!({ "kind": accepted(&fields), "request_id": id, "accepted_at_utc": seconds,
             "request_kind": fields.get("request_kind") })),
         // A headless request is done when its turn has ended; the row's own words say how.
         ("submitted", _) if of_headless(&fields) => None,

@@ -1,6 +1,11 @@
 //! The body of each route, read field by field. Pure.
 
+mod mail;
+pub(super) mod reminders;
+
 use serde_json::{Value, json};
+
+pub(super) use self::mail::mail;
 
 use super::{
     error::Problem,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::fields::Issue;
 use crate::{
     api::{AdmissionPolicy, ControlPromptRefused, ERROR_CODE_HEADER},
+    mail::MailError,
     queue::Refusal,
 };
 
@@ -30,6 +31,11 @@ impl Problem {
     /// In one sentence.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status: status.as_u16(), code: None, detail: Value::String(detail.into()), retry_after: None }
+    }
+
+    /// In one sentence, with its stable word.
+    pub(super) fn coded(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code: Some(code.into()), ..Self::new(status, detail) }
     }
 
     /// 422, with every place that is wrong.
@@ -61,6 +67,13 @@ fn code_value(code: &str) -> HeaderValue {
 impl Problem {
     pub(super) fn parts(&self) -> (u16, &Value) {
         (self.status, &self.detail)
+    }
+}
+
+impl From<MailError> for Problem {
+    fn from(error: MailError) -> Self {
+        let detail = Value::String(error.to_string());
+        Self { status: error.status(), code: Some(error.code().into()), detail, retry_after: error.retry_after() }
     }
 }
 

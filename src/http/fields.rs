@@ -105,17 +105,38 @@ impl Issues {
     }
 }
 
+/// One step of the way to a value.
+#[derive(Debug, Clone, Copy)]
+enum Step<'v> {
+    Name(&'v str),
+    At(usize),
+}
+
+impl From<&Step<'_>> for Value {
+    fn from(step: &Step<'_>) -> Self {
+        match step {
+            Step::Name(name) => (*name).into(),
+            Step::At(index) => (*index).into(),
+        }
+    }
+}
+
 /// One value and the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Field<'v> {
     value: &'v Value,
-    place: Vec<&'v str>,
+    place: Vec<Step<'v>>,
 }
 
 impl<'v> Field<'v> {
     /// The whole body.
     pub(super) fn body(value: &'v Value) -> Self {
-        Self { value, place: vec!["body"] }
+        Self { value, place: vec![Step::Name("body")] }
+    }
+
+    /// As it stands there.
+    pub(super) fn value(&self) -> &'v Value {
+        self.value
     }
 
     /// Says what is wrong with this value.
@@ -127,13 +148,20 @@ impl<'v> Field<'v> {
         issues: &mut Issues,
     ) {
         let message = message.into();
-        let place = self.place.iter().map(|name| Value::from(*name)).collect();
+        let place = self.place.iter().map(Value::from).collect();
         issues.add(Issue { kind, place, message, input: shown(self.value), context });
     }
 
     /// Says which rule this value breaks.
     pub(super) fn breaks(&self, rule: &str, issues: &mut Issues) {
         self.wrong("value_error", format!("Value error, {rule}"), Some(json!({ "error": {} })), issues);
+    }
+
+    /// The same about a value that is never repeated: a secret.
+    pub(super) fn breaks_unseen(&self, rule: &str, issues: &mut Issues) {
+        let place = self.place.iter().map(Value::from).collect();
+        let message = format!("Value error, {rule}");
+        issues.add(Issue { kind: "value_error", place, message, input: Value::Null, context: None });
     }
 
     /// A string.
@@ -168,6 +196,33 @@ impl<'v> Field<'v> {
             }
         }
         number
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, issues: &mut Issues) -> Option<i64> {
+        let number = self.value.as_i64();
+        if number.is_none() {
+            self.wrong("int_type", "Input should be a valid integer", None, issues);
+        }
+        number
+    }
+
+    /// A number above zero and at most this.
+    pub(super) fn positive(&self, most: f64, issues: &mut Issues) -> Option<f64> {
+        let Some(number) = self.value.as_f64() else {
+            self.wrong("float_type", "Input should be a valid number", None, issues);
+            return None;
+        };
+        if number <= 0.0 {
+            self.wrong("greater_than", "Input should be greater than 0", Some(json!({ "gt": 0.0 })), issues);
+            return None;
+        }
+        if number > most {
+            let message = format!("Input should be less than or equal to {most}");
+            self.wrong("less_than_equal", message, Some(json!({ "le": most })), issues);
+            return None;
+        }
+        Some(number)
     }
 
     /// Exactly this version of a body.
@@ -209,8 +264,17 @@ impl<'v> Field<'v> {
         Some(Object { map, field: self.clone() })
     }
 
-    fn below(&self, name: &'v str, value: &'v Value) -> Self {
-        Self { value, place: [&self.place[..], &[name]].concat() }
+    /// The entries of a list.
+    pub(super) fn list(&self, issues: &mut Issues) -> Option<Vec<Self>> {
+        let Some(list) = self.value.as_array() else {
+            self.wrong("list_type", "Input should be a valid list", None, issues);
+            return None;
+        };
+        Some(list.iter().enumerate().map(|(index, value)| self.below(Step::At(index), value)).collect())
+    }
+
+    fn below(&self, step: Step<'v>, value: &'v Value) -> Self {
+        Self { value, place: [&self.place[..], &[step]].concat() }
     }
 }
 
@@ -241,7 +305,7 @@ impl<'v> Object<'v> {
     pub(super) fn required(&self, name: &'v str, issues: &mut Issues) -> Option<Field<'v>> {
         let found = self.given(name);
         if found.is_none() {
-            let missing = self.field.below(name, self.field.value);
+            let missing = self.field.below(Step::Name(name), self.field.value);
             missing.wrong("missing", "Field required", None, issues);
         }
         found
@@ -249,7 +313,7 @@ impl<'v> Object<'v> {
 
     /// A field that may be missing.
     pub(super) fn given(&self, name: &'v str) -> Option<Field<'v>> {
-        self.map.get(name).map(|value| self.field.below(name, value))
+        self.map.get(name).map(|value| self.field.below(Step::Name(name), value))
     }
 
     /// A field that may be missing or null.
@@ -260,7 +324,12 @@ impl<'v> Object<'v> {
     /// Names every field that is none of these.
     pub(super) fn only(&self, names: &[&str], issues: &mut Issues) {
         for (name, value) in self.map.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
-            self.field.below(name, value).wrong("extra_forbidden", "Extra inputs are not permitted", None, issues);
+            self.field.below(Step::Name(name), value).wrong(
+                "extra_forbidden",
+                "Extra inputs are not permitted",
+                None,
+                issues,
+            );
         }
     }
 }

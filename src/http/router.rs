@@ -36,6 +36,12 @@ fn routes(app: App) -> Router {
         .route("/v1/control/headless/state", get(routes::headless::state))
         .route("/v1/control/headless/next-prompt-session", post(routes::headless::next_prompt_session))
         .route("/v1/control/send-keys", post(routes::control::send_keys))
+        // what is to be said later
+        .route("/v1/reminders", get(routes::reminders::list).post(routes::reminders::create))
+        .route(
+            "/v1/reminders/{id}",
+            get(routes::reminders::show).put(routes::reminders::update).delete(routes::reminders::delete),
+        )
         // what the agent's own hooks tell
         .route("/v1/agent-events", post(routes::agent_events::take))
         // what the agent does
@@ -48,7 +54,24 @@ fn routes(app: App) -> Router {
         // what it asks
         .route("/v1/approvals", get(routes::approvals::list))
         .route("/v1/approvals/{id}", post(routes::approvals::answer))
+        // what wakes it
+        .route(
+            "/v1/mail-notifier",
+            get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
+        )
         .route("/v1/reconcile", post(routes::reconcile::decide))
+        // its mail
+        .route("/v1/mail/status", get(routes::mail::status))
+        .route("/v1/mail/resolve-live", get(routes::mail::resolve_live))
+        .route("/v1/mail/list", post(routes::mail::list))
+        .route("/v1/mail/peek", post(routes::mail::peek))
+        .route("/v1/mail/read", post(routes::mail::read))
+        .route("/v1/mail/send", post(routes::mail::send))
+        .route("/v1/mail/post", post(routes::mail::post))
+        .route("/v1/mail/reply", post(routes::mail::reply))
+        .route("/v1/mail/mark", post(routes::mail::mark))
+        .route("/v1/mail/move", post(routes::mail::relocate))
+        .route("/v1/mail/archive", post(routes::mail::archive))
         .route("/v1/events", get(routes::events::follow).layer(Extension(routes::events::Seats::default())))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -82,6 +82,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         session: &session,
         pane: &pane,
         window_name: &window_name,
+        mailbox: None,
         turns: None,
         now,
     });

@@ -12,11 +12,12 @@ use super::{
     cleanup::session_roots,
     headless::{HeadlessOptions, Turns, base_words},
     hooks::{self, Hooks, Started},
+    mailbox::{self, MailboxWish},
     publish::{self, Publication},
 };
 use crate::{
     agents::headless::Dialect,
-    api::{Manifest, Origin, Surface},
+    api::{MailBinding, Manifest, Origin, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
     os::{clock, files, process, program},
     session::{SessionRoot, documents, environment, manifest},
@@ -44,6 +45,8 @@ pub struct LaunchOptions {
     pub program: Vec<String>,
     /// The caller's `PATH`: the tmux server may have been started with another one.
     pub path: Option<OsString>,
+    /// Give it a mailbox.
+    pub mailbox: Option<MailboxWish>,
     /// Its turns are processes; `None` for a program in a terminal.
     pub headless: Option<HeadlessOptions>,
     /// Let the agent's own hooks tell of its turns, where it has such hooks.
@@ -94,7 +97,9 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
         turns.write(&root).inspect_err(|_| remove(&root))?;
     }
     let hooks = install_hooks(&root, options, &tool, &mut program).inspect_err(|_| remove(&root))?;
-    let made = create_session(&context.server, &root, &session_name, &id, &directory, &program);
+    let mailbox = register_mailbox(context, options, &id, &root).inspect_err(|_| remove(&root))?;
+    let variables = variables(&root, &id, mailbox.as_ref());
+    let made = create_session(&context.server, &session_name, &directory, &variables, &program);
     let (session, pane) = made.inspect_err(|_| remove(&root))?;
     let published = publish::publish(&Publication {
         context,
@@ -110,6 +115,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
         session: &session,
         pane: &pane,
         window_name: "agent",
+        mailbox: mailbox.as_ref(),
         turns: turns.as_ref(),
         now,
     });
@@ -255,16 +261,40 @@ fn expect_reachable(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives the agent its mailbox, if one is wished. Nothing takes it back if the launch fails: the address is the agent's,
+/// and mail that came meanwhile is not lost.
+fn register_mailbox(
+    context: &Context,
+    options: &LaunchOptions,
+    id: &AgentId,
+    root: &SessionRoot,
+) -> Result<Option<MailBinding>, Failure> {
+    let Some(wish) = &options.mailbox else { return Ok(None) };
+    mailbox::register(context, &options.name, id, wish, root).map(Some).map_err(|failure| {
+        if failure.code != ErrorCode::Refused {
+            return failure;
+        }
+        let hint =
+            "choose another address with --mailbox=ADDRESS, or launch without, and see `agents mail bind --help`";
+        Failure { hint: hint.to_owned(), ..failure }
+    })
+}
+
+/// What the agent's program finds in its environment.
+fn variables(root: &SessionRoot, id: &AgentId, mailbox: Option<&MailBinding>) -> Vec<(String, String)> {
+    let mut variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
+    variables.extend(mailbox.into_iter().flat_map(|binding| environment::mailbox(binding.address().as_str())));
+    variables
+}
+
 fn create_session(
     server: &Server,
-    root: &SessionRoot,
     name: &SessionName,
-    id: &AgentId,
     directory: &str,
+    variables: &[(String, String)],
     program: &[String],
 ) -> Result<(SessionFacts, PaneFacts), Failure> {
-    let variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
-    let pane = change::new_session(server, name, directory, &variables, program).map_err(|error| match error {
+    let pane = change::new_session(server, name, directory, variables, program).map_err(|error| match error {
         TmuxError::Failed { said, .. } if said.contains("duplicate session") => Failure::refused(
             format!("a tmux session called `{name}` exists already"),
             "choose another name with --session-name, or adopt that session with `agents join`",

@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::mailbox::{self, Unread};
 use crate::{
-    api::{RegistryRecord, Surface},
+    api::{Manifest, RegistryRecord, Surface},
     model::{Failure, PaneId},
     os::lock,
     session::{SessionRoot, documents},
@@ -23,6 +24,8 @@ pub struct Entry {
     pub agent: &'static str,
     /// `attached`, `unresponsive` is told by status, or `-`.
     pub gateway: Option<String>,
+    /// How much unread mail it has; `None` without a mailbox.
+    pub mail: Option<Unread>,
     /// Foreground program, where the pane lives.
     pub command: Option<String>,
 }
@@ -99,5 +102,9 @@ fn entry(
             .as_ref()
             .map_or_else(|| "starting".to_owned(), |gateway| format!("{}:{}", gateway.host, gateway.port))
     });
-    Entry { agent, gateway, command: pane.map(|pane| pane.command.clone()), record }
+    let mail = root.and_then(|root| {
+        let manifest = documents::load::<Manifest>(&root.manifest()).ok()?;
+        mailbox::unread(root, &manifest)
+    });
+    Entry { agent, gateway, mail, command: pane.map(|pane| pane.command.clone()), record }
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::headless::Turns;
+use serde_json::json;
+
+use super::{headless::Turns, mailbox};
 use crate::{
-    api::{ChatMode, Manifest, Origin, RegistryRecord, Surface},
+    api::{ChatMode, MailBinding, Manifest, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -33,6 +35,7 @@ pub(super) struct Publication<'a> {
     pub(super) session: &'a SessionFacts,
     pub(super) pane: &'a PaneFacts,
     pub(super) window_name: &'a str,
+    pub(super) mailbox: Option<&'a MailBinding>,
     /// How its turns are started, if they are processes: `program` only shows them then.
     pub(super) turns: Option<&'a Turns>,
     pub(super) now: Moment,
@@ -59,7 +62,8 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
         headless: new.turns.map(of_contract),
         now: new.now,
     };
-    let manifest = manifest::build(new.root, &facts);
+    let mut manifest = manifest::build(new.root, &facts);
+    manifest.launch_plan.mailbox = new.mailbox.map(|binding| json!(binding));
     files::create_private_dir(new.root.path())?;
     documents::store(&new.root.manifest(), &manifest)?;
     documents::store(&new.root.surface(), &surface)?;
@@ -92,7 +96,8 @@ pub(super) fn publish_variables(
 ) -> Result<(), Failure> {
     let id = manifest.agent_id.as_deref().unwrap_or_default();
     let definition = manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
-    let values = environment::capability(root, id, definition);
+    let mut values = environment::capability(root, id, definition);
+    values.extend(mailbox::variables(manifest));
     let mut commands = change::set_environment(Commands::new(), session.session_id, &values);
     // With a base index of 1, tmux would move the agent to window 1 as soon as any window closes.
     if session.renumber_windows && session.base_index > 0 {

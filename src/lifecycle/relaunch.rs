@@ -4,7 +4,7 @@ use super::{
     begin, hooks,
     launch::{self, Created},
     live::{self, Live},
-    publish, withdraw,
+    mailbox, publish, withdraw,
 };
 use crate::{
     api::{Origin, Surface},
@@ -105,7 +105,8 @@ fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<
     let name = SessionName::parse(target.manifest.tmux_session_name.as_deref().unwrap_or_default())?;
     let id = target.manifest.agent_id.as_deref().unwrap_or_default();
     let definition = target.manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
-    let variables = environment::capability(&target.root, id, definition);
+    let mut variables = environment::capability(&target.root, id, definition);
+    variables.extend(mailbox::variables(&target.manifest));
     match change::new_session(&target.server, &name, directory, &variables, &surface.program) {
         Err(TmuxError::Failed { said, .. }) if said.contains("duplicate session") => {
             half_made(target, &name, directory, surface)

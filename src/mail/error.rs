@@ -24,9 +24,15 @@ pub enum MailError {
     /// This transport cannot do it.
     #[error("{0}")]
     Unsupported(String),
+    /// The session has no mailbox.
+    #[error("{0}")]
+    NotBound(String),
     /// The address is not registered, or belongs to somebody else now.
     #[error("{0}")]
     NotRegistered(String),
+    /// Somebody else has the address.
+    #[error("{0}")]
+    Taken(String),
     /// The mailbox is not what it has to be: a link leads elsewhere, a file is damaged.
     #[error("{0}")]
     Damaged(String),
@@ -51,7 +57,9 @@ impl MailError {
             Self::NoReply => "no_reply",
             Self::Loop(_) => "mail_loop",
             Self::Unsupported(_) => "mail_unsupported",
+            Self::NotBound(_) => "mailbox_not_bound",
             Self::NotRegistered(_) => "mailbox_not_registered",
+            Self::Taken(_) => "address_taken",
             Self::Damaged(_) => "mailbox_damaged",
             Self::Full(_) => "disk_full",
             Self::Unavailable(_) => "mail_unavailable",
@@ -63,8 +71,12 @@ impl MailError {
     pub fn status(&self) -> u16 {
         match self {
             Self::UnknownMessage(_) => 404,
-            Self::UnknownRecipients(_) | Self::Invalid(_) | Self::Unsupported(_) | Self::NotRegistered(_) => 422,
-            Self::NoReply => 409,
+            Self::UnknownRecipients(_)
+            | Self::Invalid(_)
+            | Self::Unsupported(_)
+            | Self::NotBound(_)
+            | Self::NotRegistered(_) => 422,
+            Self::NoReply | Self::Taken(_) => 409,
             Self::Loop(_) => 429,
             Self::Full(_) => 507,
             Self::Damaged(_) | Self::Unavailable(_) | Self::Rejected(_) => 502,
@@ -80,6 +92,28 @@ impl MailError {
         }
     }
 
+    /// The failure that a gateway told of, by its word and in its sentence; `None` for a word of somebody else.
+    pub fn told(code: &str, message: String) -> Option<Failure> {
+        let empty = String::new;
+        let error = match code {
+            "unknown_message" => Self::UnknownMessage(empty()),
+            "unknown_recipient" => Self::UnknownRecipients(Vec::new()),
+            "invalid_mail" => Self::Invalid(empty()),
+            "no_reply" => Self::NoReply,
+            "mail_loop" => Self::Loop(empty()),
+            "mail_unsupported" => Self::Unsupported(empty()),
+            "mailbox_not_bound" => Self::NotBound(empty()),
+            "mailbox_not_registered" => Self::NotRegistered(empty()),
+            "address_taken" => Self::Taken(empty()),
+            "mailbox_damaged" => Self::Damaged(empty()),
+            "disk_full" => Self::Full(empty()),
+            "mail_unavailable" => Self::Unavailable(empty()),
+            "mail_rejected" => Self::Rejected(empty()),
+            _ => return None,
+        };
+        Some(Failure { message, ..error.into() })
+    }
+
     fn hint(&self) -> &'static str {
         match self {
             Self::UnknownMessage(_) => "`agents mail list` shows the references of the messages",
@@ -87,7 +121,9 @@ impl MailError {
             Self::Invalid(_) | Self::Unsupported(_) => "`agents mail --help` shows what can be said",
             Self::NoReply => "write a new message with `agents mail send`",
             Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
-            Self::NotRegistered(_) => "`agents mailbox register` binds the agent to its address again",
+            Self::NotBound(_) => "`agents mail bind` gives the session a mailbox",
+            Self::NotRegistered(_) => "`agents mail bind` binds the agent to its address again",
+            Self::Taken(_) => "`--mode stash` parks the other mailbox, `--mode force` removes it",
             Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
             Self::Full(_) => "free some space and send it again",
             Self::Unavailable(_) => "try again; nothing was lost",
@@ -101,12 +137,43 @@ impl From<MailError> for Failure {
         let code = match &error {
             MailError::UnknownMessage(_) => ErrorCode::TargetNotFound,
             MailError::UnknownRecipients(_) | MailError::Invalid(_) => ErrorCode::Usage,
-            MailError::NoReply | MailError::Loop(_) | MailError::Unsupported(_) | MailError::NotRegistered(_) => {
-                ErrorCode::Refused
-            }
+            MailError::NoReply
+            | MailError::Loop(_)
+            | MailError::Unsupported(_)
+            | MailError::NotBound(_)
+            | MailError::NotRegistered(_)
+            | MailError::Taken(_) => ErrorCode::Refused,
             MailError::Damaged(_) | MailError::Full(_) | MailError::Rejected(_) => ErrorCode::Internal,
             MailError::Unavailable(_) => ErrorCode::Timeout,
         };
         Self::new(code, error.to_string(), error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_tells_the_failure_that_the_mailbox_would() {
+        let text = || "x".to_owned();
+        for error in [
+            MailError::UnknownMessage(text()),
+            MailError::UnknownRecipients(vec![text()]),
+            MailError::Invalid(text()),
+            MailError::NoReply,
+            MailError::Loop(text()),
+            MailError::Unsupported(text()),
+            MailError::NotBound(text()),
+            MailError::NotRegistered(text()),
+            MailError::Taken(text()),
+            MailError::Damaged(text()),
+            MailError::Full(text()),
+            MailError::Unavailable(text()),
+            MailError::Rejected(text()),
+        ] {
+            assert_eq!(MailError::told(error.code(), error.to_string()), Some(error.into()));
+        }
+        assert_eq!(MailError::told("queue_full", text()), None);
     }
 }

@@ -6,12 +6,16 @@
 //! word of a file in it. Every call may block (files, locks, a server): the gateway makes them beside its own thread.
 //! Callers: `lifecycle` and `cli` (registering, and mail without a gateway), `gateway`, `notifier` and `http`.
 
+mod desk;
 mod error;
+mod fence;
 pub mod filesystem;
 pub mod jmap;
+pub mod message;
 
 use std::path::PathBuf;
 
+pub use desk::{Desk, Session};
 pub use error::MailError;
 
 use crate::{

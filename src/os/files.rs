@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::process;
@@ -126,6 +127,49 @@ fn io_error(doing: &'static str, path: &Path, source: io::Error) -> FileError {
 /// # Errors
 /// [`FileError`] for anything but a plain file of at most [`LARGEST`] bytes.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_checked(path, LARGEST, |_| Ok(()))
+}
+
+/// Reads a file that holds a secret: nobody but this user may read or change it.
+///
+/// # Errors
+/// As [`read`], and [`FileError::Unsafe`] with owner or mode.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_checked(path, LARGEST, |meta| {
+        let me = rustix::process::geteuid().as_raw();
+        let mode = meta.permissions().mode() & 0o7777;
+        if meta.uid() != me {
+            return Err(format!("belongs to user {}, not to user {me}", meta.uid()));
+        }
+        if mode & 0o077 != 0 {
+            return Err(format!("can be read by others (mode {mode:04o})"));
+        }
+        Ok(())
+    })
+}
+
+/// Reads a whole plain file of at most `largest` bytes, as something to send away.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(path: &Path, largest: u64) -> Result<Vec<u8>, FileError> {
+    read_checked(path, largest, |_| Ok(()))
+}
+
+/// Reads a file of the system's, which may be a link: nothing that a session or an outsider named.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_linked(path: &Path) -> Result<Vec<u8>, FileError> {
+    let real = fs::canonicalize(path).map_err(|source| io_error("find", path, source))?;
+    read_checked(&real, 16 * LARGEST, |_| Ok(()))
+}
+
+fn read_checked(
+    path: &Path,
+    largest: u64,
+    check: impl Fn(&fs::Metadata) -> Result<(), String>,
+) -> Result<Vec<u8>, FileError> {
     // NONBLOCK: opening a pipe that somebody planted must not wait for a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
@@ -140,11 +184,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
         let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
         return Err(FileError::NotPlain { path: path.to_owned(), what });
     }
-    if meta.len() > LARGEST {
+    check(&meta).map_err(|why| FileError::Unsafe { path: path.to_owned(), why })?;
+    if meta.len() > largest {
         return Err(FileError::TooLarge { path: path.to_owned(), bytes: meta.len() });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(|source| io_error("read", path, source))?;
+    file.take(largest).read_to_end(&mut bytes).map_err(|source| io_error("read", path, source))?;
     Ok(bytes)
 }
 
@@ -325,6 +370,24 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
         return refuse(format!("can be changed by others (mode {mode:04o})"));
     }
     Ok(())
+}
+
+/// SHA-256 in hexadecimal digits and size of a plain file, whatever its size. A link is followed: it is the caller's word.
+///
+/// # Errors
+/// [`FileError`].
+pub fn digest(path: &Path) -> Result<(String, u64), FileError> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let mut file = opened.map_err(|source| io_error("open", path, source))?;
+    let meta = file.metadata().map_err(|source| io_error("look at", path, source))?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
+        return Err(FileError::NotPlain { path: path.to_owned(), what });
+    }
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut file, &mut hash).map_err(|source| io_error("read", path, source))?;
+    Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
 }
 
 /// Inode of the path itself, `None` if there is nothing. Tells whether a file was replaced.

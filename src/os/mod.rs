@@ -4,10 +4,12 @@
 //! replaced wholly or not at all and is private from its first byte; a lock dies with its holder; a
 //! signal reaches the process that was meant or nobody. Every room that needs the system comes here.
 
+pub mod alarm;
 pub mod child;
 pub mod clock;
 pub mod family;
 pub mod files;
+pub mod folder;
 pub mod lock;
 pub mod notify;
 pub mod peer;

@@ -68,7 +68,8 @@ pub fn working_directory(pid: u32) -> Option<String> {
     path.to_str().map(str::to_owned)
 }
 
-fn boot_id() -> String {
+/// The kernel's id of this boot; empty where it tells none.
+pub fn boot_id() -> String {
     procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned()
 }
 

@@ -16,6 +16,12 @@ pub fn serial() -> u32 {
     next.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Twelve lower-case hex digits that nobody guesses and nothing else has.
+pub fn short_id() -> String {
+    let digits = uuid::Uuid::new_v4().simple().to_string();
+    digits.get(..12).unwrap_or_default().to_owned()
+}
+
 /// 256 random bits in 64 lower-case hex digits.
 ///
 /// # Errors

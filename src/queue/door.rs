@@ -91,6 +91,14 @@ impl Queue {
         }
     }
 
+    /// The piece of work that has this key, whatever became of it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the store does not answer.
+    pub async fn named(&self, key: &str) -> Result<Option<RequestId>, Refusal> {
+        Ok(self.inner.store.answer_of_key(key).await?.map(|answer| answer.request_id))
+    }
+
     /// What was answered to this key before.
     pub(super) async fn answered(&self, key: Option<&Key>) -> Result<Option<StoredAnswer>, Refusal> {
         let Some(key) = key else { return Ok(None) };

@@ -7,6 +7,7 @@
 //! leaves undoes nothing. Callers: `gateway` runs the tasks, `http` uses the [`Queue`].
 
 mod admission;
+mod announce;
 mod approvals;
 pub mod coalesce;
 mod direct;
@@ -66,7 +67,8 @@ pub struct NewWork {
 /// The caller's name for one piece of work, with what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// 1 to 128 visible ASCII characters.
+    /// 1 to 128 visible ASCII characters. Names that this program gives itself have a space in them: no caller can
+    /// send such a one.
     pub text: String,
     /// MD5 over method, path and body: the same key with another digest is refused.
     pub digest: [u8; 16],
@@ -185,6 +187,11 @@ impl Queue {
     /// Rows that wait, as of the last commit.
     pub fn depth(&self) -> Depth {
         self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
+    }
+
+    /// Changes when the agent comes, goes, or is another one.
+    pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
+        self.inner.agent.clone()
     }
 
     /// Changes with every change of what waits.

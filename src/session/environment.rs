@@ -44,6 +44,9 @@ const LEFTOVERS: [&str; 4] = [
     "HOUMAO_GATEWAY_TMUX_PANE_ID",
 ];
 
+/// The agent's own mail address, in a session that has a mailbox.
+pub const MAILBOX_ADDRESS: &str = "AGENTS_MAILBOX_ADDRESS";
+
 impl Variable {
     /// Our name and the contract's, in the order in which they are read.
     pub fn names(self) -> [&'static str; 2] {
@@ -99,6 +102,11 @@ pub fn capability(root: &SessionRoot, agent_id: &str, agent_def_dir: &str) -> Ve
     ])
 }
 
+/// Tells the agent its own address.
+pub fn mailbox(address: &str) -> Vec<(String, String)> {
+    vec![(MAILBOX_ADDRESS.to_owned(), address.to_owned())]
+}
+
 /// The live binding, in both families.
 pub fn live(root: &SessionRoot, host: Host, port: u16) -> Vec<(String, String)> {
     both(&[
@@ -109,9 +117,9 @@ pub fn live(root: &SessionRoot, host: Host, port: u16) -> Vec<(String, String)> 
     ])
 }
 
-/// Every name of [`capability`], for removing them.
+/// Every name of [`capability`] and [`mailbox`], for removing them.
 pub fn capability_names() -> Vec<String> {
-    CAPABLE.iter().flat_map(|variable| variable.names()).map(str::to_owned).collect()
+    CAPABLE.iter().flat_map(|variable| variable.names()).chain([MAILBOX_ADDRESS]).map(str::to_owned).collect()
 }
 
 /// The predecessor's leftovers, for removing them.

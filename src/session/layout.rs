@@ -39,6 +39,11 @@ impl Home {
         self.0.join("detectors")
     }
 
+    /// `mailbox/`: the mailbox root that is used when nobody names another.
+    pub fn mailbox(&self) -> PathBuf {
+        self.0.join("mailbox")
+    }
+
     /// `registry/`.
     pub fn registry(&self) -> PathBuf {
         self.0.join("registry")
@@ -104,6 +109,8 @@ impl SessionRoot {
         agent_settings = "agent-settings.json";
         /// Home of the tool when it has none of its own.
         tool_home = "tool-home";
+        /// Credentials of the mailbox, one file each.
+        mailbox_secrets = "mailbox-secrets";
         /// How the turns of a headless agent are started. Its presence makes a session headless.
         headless = "headless.json";
         /// Which turn was started last.

@@ -13,6 +13,8 @@ use super::{
     documents::{self, DocumentError},
     layout::{SessionRoot, record_folder},
 };
+use serde_json::Value;
+
 use crate::{
     api::{
         BrokenRule, Identity, Lifecycle, LifecycleState, Liveness, Manifest, RegistryRecord, RuntimePointer, Terminal,
@@ -224,8 +226,19 @@ pub fn new_record(root: &SessionRoot, manifest: &Manifest, relaunchable: bool, n
         },
         liveness: Some(lease(now)),
         gateway: None,
-        mailbox: None,
+        mailbox: mailbox_pointer(manifest),
     }
+}
+
+/// Where the agent's mail is, for programs that start from the registry (contract section 2.4): the manifest's binding
+/// without what only its owner needs.
+pub fn mailbox_pointer(manifest: &Manifest) -> Option<Value> {
+    let mut pointer = manifest.launch_plan.mailbox.clone()?;
+    if let Some(pointer) = pointer.as_object_mut() {
+        pointer.remove("mailbox_kind");
+        pointer.remove("mailbox_path");
+    }
+    Some(pointer)
 }
 
 /// A lease from now.

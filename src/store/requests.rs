@@ -85,7 +85,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn insert(&mut self, row: &NewRow, waiting: u64) -> rusqlite::Result<u64> {
+    pub(super) fn insert(&mut self, row: &NewRow, waiting: u64) -> rusqlite::Result<u64> {
         let (id, kind, payload) = (row.id.as_str(), row.kind.name(), row.payload_json.as_str());
         let millis = row.accepted_at.iso_millis();
         let queue = row.route == Route::Queue;

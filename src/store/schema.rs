@@ -160,6 +160,24 @@ CREATE TABLE IF NOT EXISTS agents_turns (
 );
 CREATE INDEX IF NOT EXISTS agents_turns_request ON agents_turns (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agents_turns_open ON agents_turns (turn_id) WHERE ended_at_utc IS NULL;
+CREATE TABLE IF NOT EXISTS agents_notifier_told (
+    message_ref TEXT PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS agents_reminders (
+    reminder_id TEXT PRIMARY KEY,
+    definition_json TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    clock TEXT NOT NULL CHECK (clock IN ('wall', 'boot')),
+    boot_id TEXT,
+    due_us INTEGER NOT NULL,
+    due_wall_us INTEGER NOT NULL,
+    seen_due INTEGER NOT NULL,
+    owed INTEGER NOT NULL,
+    occurrence INTEGER NOT NULL,
+    started_at_us INTEGER,
+    executing INTEGER NOT NULL,
+    request_id TEXT
+) WITHOUT ROWID;
 ";
 
 /// Notes the version of [`OURS`], as `?1`.
@@ -167,4 +185,4 @@ pub(super) const SET_VERSION: &str =
     "INSERT INTO agents_meta (key, value) VALUES ('schema_version', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
 
 /// Version of our tables that this program reads and writes.
-pub(super) const OUR_VERSION: u32 = 3;
+pub(super) const OUR_VERSION: u32 = 4;

@@ -221,7 +221,7 @@ impl From<State> for RequestState {
     }
 }
 
-fn idempotency_key(text: &str) -> Result<String, String> {
+pub(super) fn idempotency_key(text: &str) -> Result<String, String> {
     if (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {

@@ -2,9 +2,11 @@
 
 mod approvals;
 mod interrupt;
+mod mail_notifier;
 mod prompt;
 mod reconcile;
 mod record;
+mod reminders;
 pub(super) mod requests;
 mod screen;
 mod send_keys;
@@ -53,6 +55,7 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Prompt(words) => prompt::run(context, &words, report),
         Gateway::Interrupt(words) => interrupt::run(context, &words, report),
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
+        Gateway::Reminders(words) => reminders::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
         Gateway::Tui(words) => tui::run(context, &words, report),
         Gateway::Explain(selectors) => tui::explain(context, &selectors, report),
@@ -62,6 +65,7 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Approve(words) => approvals::answer(context, &words, report),
         Gateway::Screen(words) => screen::run(context, &words, report),
         Gateway::Record(words) => record::run(context, &words, report),
+        Gateway::MailNotifier(words) => mail_notifier::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
     }
 }

@@ -1,12 +1,13 @@
 //! `agents launch`.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
 use crate::{
     cli::{args::Launch, render, report::Reporter, setting::absolute},
-    lifecycle::{self, AttachOptions, Created, LaunchOptions},
+    lifecycle::{self, AttachOptions, Created, LaunchOptions, MailboxWish},
+    mail::filesystem::RegisterMode,
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, ToolName, shell_quote},
     target::{self, Context},
 };
@@ -23,6 +24,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         session_name: words.session_name.as_deref().map(SessionName::parse).transpose()?,
         program: words.program.clone(),
         path: std::env::var_os("PATH"),
+        mailbox: words.mailbox.as_deref().map(|address| wish(Some(address), words.mail_root.as_deref())).transpose()?,
         headless: words.turns.options(),
         hooks: !words.no_hooks,
     };
@@ -49,6 +51,10 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
     }
     print(&created, "launched");
     created.notes.iter().for_each(|note| report.note(note));
+    if let Some(address) = created.manifest.launch_plan.mailbox.as_ref().and_then(|mailbox| mailbox["address"].as_str())
+    {
+        render::facts(&[("mailbox", address.to_owned())]);
+    }
     if !created.hooks.is_empty() {
         render::facts(&[("hooks", created.hooks.join(", "))]);
     }
@@ -69,6 +75,12 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
     Ok(code)
 }
 
+/// The mailbox that was asked for; an empty address means the agent's name.
+pub(super) fn wish(address: Option<&str>, root: Option<&Path>) -> Result<MailboxWish, Failure> {
+    let address = address.filter(|address| !address.is_empty()).map(str::parse).transpose()?;
+    Ok(MailboxWish { address, root: root.map(absolute).transpose()?, mode: RegisterMode::default() })
+}
+
 /// A made or adopted session as JSON.
 pub(super) fn describe(created: &Created) -> Value {
     let manifest = &created.manifest;
@@ -82,6 +94,7 @@ pub(super) fn describe(created: &Created) -> Value {
         "working_directory": manifest.working_directory,
         "session_root": created.root.path().to_string_lossy(),
         "manifest_path": created.root.manifest().to_string_lossy(),
+        "mailbox": manifest.launch_plan.mailbox,
         "hooks": created.hooks,
         "notes": created.notes,
     })

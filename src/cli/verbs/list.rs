@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::launch::problem_status;
 use crate::{
     cli::{render, report::Reporter},
-    lifecycle::{self, Entry},
+    lifecycle::{self, Entry, Unread},
     target::Context,
 };
 
@@ -39,9 +39,15 @@ fn describe(entry: &Entry) -> Value {
         "agent": entry.agent,
         "foreground_command": entry.command,
         "gateway": entry.gateway,
+        "mailbox": entry.mail.as_ref().map(mail),
         "lifecycle_state": record.lifecycle.state,
         "tmux_session_name": record.terminal.current_session_name.as_ref().unwrap_or(&record.terminal.last_session_name),
         "manifest_path": record.runtime.manifest_path,
         "session_root": record.runtime.session_root,
     })
+}
+
+/// How much mail an agent has, as JSON.
+pub(super) fn mail(mail: &Unread) -> Value {
+    json!({ "address": mail.address, "transport": mail.transport, "unread_count": mail.unread, "problem": mail.why })
 }

@@ -12,6 +12,7 @@ mod join;
 mod launch;
 mod list;
 mod logs;
+mod mail;
 mod pages;
 mod prompt;
 mod relaunch;
@@ -49,6 +50,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
+        Command::Mail(words) => mail::run(&context()?, &words, report),
         Command::Replay(words) => replay::run(&words, report),
         Command::Contract(words) => contract::run(&words, report),
         Command::AgentEvent(words) => Ok(agent_event::run(&words)),

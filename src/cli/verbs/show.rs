@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     cli::{args::Selectors, render, report::Reporter, setting},
-    lifecycle::{self, Live},
+    lifecycle::{self, Live, Unread},
     model::Failure,
     target::{Context, FoundBy, Target},
 };
@@ -16,6 +16,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
     let identity = target.manifest.attach_identity(&target.root.name());
     let live = lifecycle::observe(&target.root, &identity)?;
     let session = target.session.as_ref();
+    let mail = lifecycle::unread(&target.root, &target.manifest);
     if report.wants_json() {
         let (gateway, version) = match &live {
             Live::Answering { instance, owner, .. } => {
@@ -34,6 +35,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "agent": super::state::word(&target.agent),
             "gateway": gateway,
             "gateway_program_version": version,
+            "mailbox": mail.as_ref().map(super::list::mail),
         }));
         return Ok(ExitCode::SUCCESS);
     }
@@ -72,10 +74,19 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         ("session", tmux),
         ("state", super::state::word(&target.agent).to_owned()),
         ("gateway", gateway_words(&live)),
+        ("mail", mail.as_ref().map_or_else(|| "no mailbox".to_owned(), mail_words)),
         ("found by", found_by(&target).to_owned()),
         ("files", target.root.path().to_string_lossy().into_owned()),
     ]);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The mailbox of an agent, and how much is unread in it.
+pub(super) fn mail_words(mail: &Unread) -> String {
+    match &mail.why {
+        Some(why) => format!("{}: {why}", mail.address),
+        None => format!("{}, {} unread", mail.address, mail.unread.unwrap_or_default()),
+    }
 }
 
 fn found_by(target: &Target) -> &'static str {

@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
     };
     let headless = lifecycle::headless::is_headless(&target).then(|| headless_state(&target));
     let live = if headless.is_some() { None } else { live(&target) };
+    let mail = lifecycle::unread(&target.root, &target.manifest);
     if report.wants_json() {
         render::json(&json!({
             "agent_name": target.manifest.agent_name,
@@ -42,6 +43,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "in_mode": pane.map(|pane| pane.in_mode),
             "input_off": pane.map(|pane| pane.input_off),
             "headless": headless,
+            "mailbox": mail.as_ref().map(super::list::mail),
             "live": live.as_ref().map(|(state, explanation)| json!({
                 "phase": state.turn.phase,
                 "since_utc": explanation.since_utc,
@@ -72,6 +74,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         Some((state, explanation)) => rows.extend(now(state, explanation)),
         None => report.note("no gateway watches it: `agents gateway attach` starts one, which knows more"),
     }
+    rows.extend(mail.as_ref().map(|mail| ("mail", super::show::mail_words(mail))));
     render::facts(&rows);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! The world of one test: a private folder with a private tmux server and a private home.
 
 mod checker;
+mod cyrus;
 mod disk;
 mod fixtures;
 mod follower;
@@ -20,6 +21,7 @@ mod watcher;
 mod world;
 
 pub use checker::{Checker, Sent, Told};
+pub use cyrus::{Cyrus, DOMAIN, Hold, password_of};
 pub use fixtures::{edit, keys, predecessor, predecessor_text, tree};
 pub use follower::{Follower, exactly};
 pub use http::{Answer, Http, get, raw};

@@ -283,9 +283,15 @@ impl Real {
     /// Waits until the screen shows this; returns the screen.
     #[track_caller]
     pub fn shows(&self, world: &World, expected: &str) -> String {
-        let what = format!("{} to show `{expected}`", self.tool.name());
+        self.shows_one_of(world, &[expected])
+    }
+
+    /// Waits until the screen shows one of these; returns the screen.
+    #[track_caller]
+    fn shows_one_of(&self, world: &World, expected: &[&str]) -> String {
+        let what = format!("{} to show `{}`", self.tool.name(), expected.join("` or `"));
         eventually_within(REAL_PATIENCE, &what, || match world.screen(&self.agent.pane) {
-            screen if screen.contains(expected) => Ok(screen),
+            screen if expected.iter().any(|one| screen.contains(one)) => Ok(screen),
             screen => Err(screen),
         })
     }
@@ -305,8 +311,14 @@ impl Real {
     /// Pastes, waits until this part of it is on the screen, and presses Enter once.
     #[track_caller]
     pub fn submit(&self, world: &World, text: &str, shown: &str) {
+        self.submit_shown_as(world, text, &[shown]);
+    }
+
+    /// The same for a text that the tool shows in one of several ways.
+    #[track_caller]
+    pub fn submit_shown_as(&self, world: &World, text: &str, shown: &[&str]) {
         self.paste(world, text);
-        self.shows(world, shown);
+        self.shows_one_of(world, shown);
         std::thread::sleep(self.tool.settling());
         self.press(world, "Enter");
     }

@@ -24,7 +24,7 @@ use crate::{
 pub(super) const STARTING: Duration = Duration::from_secs(3);
 
 /// Exit status of a wait that Ctrl-C ended, as shells count it.
-pub(super) const INTERRUPTED: u8 = 130;
+pub(in crate::cli) const INTERRUPTED: u8 = 130;
 
 /// How much of a prompt stands in a list.
 const GLANCE: usize = 48;

@@ -1,0 +1,178 @@
+//! Calls to a mailbox: what each is answered with, and the gateway's counter for them.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use super::{MailError, Mailbox};
+use crate::{
+    api::{
+        MailAnswer, MailBinding, MailCall, MailChanged, MailDone, MailGateway, MailList, MailStatus, Manifest,
+        MessageView, resolve_live,
+    },
+    model::BoxName,
+};
+
+/// Calls that may be under way at one time: a server that hangs must not take every thread of the gateway.
+const SEATS: usize = 2;
+
+/// How long a call waits for a seat. Shorter than a request may take, so that its caller hears why.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Mailbox {
+    /// The mailbox of a session. `secrets` is its folder of credentials.
+    ///
+    /// # Errors
+    /// [`MailError::NotBound`] without one, or for a binding that cannot be used.
+    pub fn of_session(manifest: &Manifest, secrets: PathBuf) -> Result<Self, MailError> {
+        let label = manifest.agent_name.as_deref().unwrap_or("without a name");
+        match MailBinding::of(manifest.launch_plan.mailbox.as_ref()) {
+            Ok(Some(binding)) => Self::of(&binding, secrets),
+            Ok(None) => Err(MailError::NotBound(format!("the agent `{label}` has no mailbox"))),
+            Err(why) => Err(MailError::NotBound(format!("the mailbox of agent `{label}`: {why}"))),
+        }
+    }
+
+    /// Does what is asked for.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn answer(&self, call: &MailCall) -> Result<MailAnswer, MailError> {
+        let done = |message: MessageView| {
+            let operation = call.operation().to_owned();
+            MailAnswer::Done(Box::new(MailDone { operation, identity: self.identity(), message }))
+        };
+        let changed = |messages: Vec<MessageView>| {
+            let (operation, message_count) = (call.operation().to_owned(), messages.len());
+            MailAnswer::Changed(MailChanged { operation, identity: self.identity(), message_count, messages })
+        };
+        match call {
+            MailCall::Status => {
+                let bindings_version = self.binding().bindings_version().to_owned();
+                self.check()?;
+                Ok(MailAnswer::Status(MailStatus { identity: self.identity(), bindings_version }))
+            }
+            MailCall::List(query) => {
+                let messages = self.list(query)?;
+                let count = |of: fn(&MessageView) -> bool| messages.iter().filter(|message| of(message)).count();
+                Ok(MailAnswer::List(MailList {
+                    identity: self.identity(),
+                    folder: query.folder.to_string(),
+                    message_count: messages.len(),
+                    open_count: count(|message| message.archived != Some(true)),
+                    unread_count: count(|message| message.unread == Some(true)),
+                    messages,
+                }))
+            }
+            MailCall::Peek { message_ref, folder } => self.show(message_ref, folder.as_ref(), false).map(done),
+            MailCall::Read { message_ref, folder } => self.show(message_ref, folder.as_ref(), true).map(done),
+            MailCall::Send(draft) => self.send(draft).map(done),
+            MailCall::Post(post) => self.post(post).map(done),
+            MailCall::Reply(reply) => self.reply(reply).map(done),
+            MailCall::Mark { message_refs, flags } => self.mark(message_refs, *flags).map(changed),
+            MailCall::Move { message_refs, destination } => self.relocate(message_refs, destination).map(changed),
+            MailCall::Archive { message_refs } => self.relocate(message_refs, &BoxName::archive()).map(changed),
+        }
+    }
+}
+
+/// Where a gateway finds the mailbox of its session.
+pub struct Session {
+    /// Reads the manifest as it is now: the mailbox may be bound, changed and taken away while the gateway runs.
+    pub manifest: Box<dyn Fn() -> Result<Manifest, String> + Send + Sync>,
+    /// The session's folder of credentials.
+    pub secrets: PathBuf,
+    /// The gateway's status document.
+    pub state: PathBuf,
+}
+
+/// A gateway's calls to the mailbox of its session. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    session: Arc<Session>,
+    kept: Arc<Mutex<Option<Mailbox>>>,
+    seats: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("session", &self.session).field("seats", &self.seats).finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A desk. Nothing is read yet.
+    pub fn new(session: Session) -> Self {
+        Self { session: Arc::new(session), kept: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)) }
+    }
+
+    /// Does what is asked for, beside the thread that asks.
+    ///
+    /// # Errors
+    /// [`MailError`]; [`MailError::Unavailable`] also where the calls before this one hang.
+    pub async fn answer(&self, call: MailCall) -> Result<MailAnswer, MailError> {
+        self.beside(move |session, kept| mailbox(session, kept)?.answer(&call)).await
+    }
+
+    /// `mail resolve-live` (contract section 7.5) of this gateway, which listens there.
+    ///
+    /// # Errors
+    /// [`MailError::NotBound`].
+    pub async fn resolve(&self, host: String, port: u16) -> Result<Value, MailError> {
+        self.beside(move |session, _| {
+            let manifest = session.read()?;
+            let mailbox = Mailbox::of_session(&manifest, session.secrets.clone())?;
+            let state_path = session.state.to_string_lossy().into_owned();
+            Ok(resolve_live(&manifest, mailbox.binding(), Some(&MailGateway { host, port, state_path })))
+        })
+        .await
+    }
+
+    /// The work of one call. Its seat is free when the work has ended, whether or not somebody still waits for it.
+    async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session, &Mutex<Option<Mailbox>>) -> Result<T, MailError> + Send + 'static,
+    ) -> Result<T, MailError> {
+        let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
+        let seat = timeout(PATIENCE, self.seats.clone().acquire_owned()).await;
+        let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
+        let (session, kept) = (self.session.clone(), self.kept.clone());
+        let done = spawn_blocking(move || {
+            let done = work(&session, &kept);
+            drop(seat);
+            done
+        });
+        done.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a call to the mailbox failed");
+            Err(MailError::Unavailable("the call was broken off inside this program".to_owned()))
+        })
+    }
+}
+
+impl Session {
+    fn read(&self) -> Result<Manifest, MailError> {
+        (self.manifest)().map_err(|why| MailError::NotBound(format!("the session's manifest cannot be read: {why}")))
+    }
+}
+
+/// The mailbox that the session is bound to now. The one of the last call is kept with what it has open, for as long as
+/// the binding is the same.
+fn mailbox(session: &Session, kept: &Mutex<Option<Mailbox>>) -> Result<Mailbox, MailError> {
+    let now = Mailbox::of_session(&session.read()?, session.secrets.clone())?;
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*kept {
+        Some(last) if last.binding() == now.binding() => Ok(last.clone()),
+        _ => Ok(kept.insert(now).clone()),
+    }
+}
