@@ -179,12 +179,13 @@ pub fn environment() -> Vec<(OsString, OsString)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::files;
 
     #[test]
     fn a_program_reads_a_file_and_its_end_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
-        std::fs::write(file("in"), "two words; $HOME").unwrap();
+        files::replace(&file("in"), b"two words; $HOME", files::Durability::Process).unwrap();
         let words = ["/bin/sh", "-c", "cat; printf ' %s' \"$1\" \"$GIVEN\"; exit 7", "sh", "`x`"].map(str::to_owned);
         let running = start(Start {
             words: &words,

@@ -350,22 +350,36 @@ impl HeadlessWorker {
         }
         let started = headless::start(&root, &plan, &submit.prompt)
             .map_err(|failure| never("dispatch_failed", failure.message))?;
-        self.follow(slot, id, route, &submit.prompt, started).await;
-        Ok(())
+        self.follow(slot, id, route, &submit.prompt, started).await
     }
 
-    async fn follow(&mut self, slot: Lock, id: &RequestId, route: Route, prompt: &str, started: headless::Started) {
+    async fn follow(
+        &mut self,
+        slot: Lock,
+        id: &RequestId,
+        route: Route,
+        prompt: &str,
+        started: headless::Started,
+    ) -> Result<(), NotNow> {
         let headless::Started { turn, runner } = started;
         self.base.queue.tell(|activity| activity.running = Some(id.clone()));
         self.chats.active.send_replace(Some(ActiveTurn { id: turn.id().to_owned(), direct: route != Route::Queue }));
         let begun = turn.taken_up(&runner.identity).await;
         drop(slot);
+        if !begun && turn.standing() == Standing::Planned {
+            self.chats.active.send_replace(None);
+            self.base.queue.tell(|activity| activity.running = None);
+            let taken_back = headless::withdraw(&turn);
+            let detail = format!("its runner ended before it started the program; taken back: {taken_back:?}");
+            return Err(NotNow::Never(Refusal::new(422, "dispatch_failed", detail)));
+        }
         let record = record(&turn, id, prompt);
         if begun {
             self.base.queue.remember(id, began(&turn, &record)).await;
         }
         self.opened(&record).await;
         self.active = Some(Followed { turn, id: id.clone(), route, record, runner: Some(runner) });
+        Ok(())
     }
 
     /// Is nobody else's turn on its way?
