@@ -171,9 +171,9 @@ pub fn with_variable(name: &str, value: &str) -> Option<ProcessIdentity> {
     pids.filter(carries).filter_map(process::identify).min_by_key(|found| found.start_ticks)
 }
 
-/// Our own environment.
+/// Our own environment, as it was when we were started.
 pub fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().collect()
+    family::environment(std::process::id()).unwrap_or_default()
 }
 
 #[cfg(test)]
