@@ -28,7 +28,7 @@ pub use attach::{AttachOptions, Attached, attach};
 pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
 pub use detach::{Detached, detach};
 pub use doctor::{Check, Severity, examine};
-pub use headless::HeadlessOptions;
+pub use headless::{HeadlessOptions, JoinHeadless};
 pub use join::{JoinOptions, join};
 pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};

@@ -57,6 +57,8 @@ pub struct Headless<'a> {
     pub resume_kind: &'static str,
     /// Its id, exactly with `exact`.
     pub resume_value: Option<&'a str>,
+    /// Arguments and variables of an adopted session's turns; a variable without a value is the session's own.
+    pub given: Option<(&'a [String], &'a [(String, Option<String>)])>,
 }
 
 impl NewManifest<'_> {
@@ -88,6 +90,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     });
     let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
     let in_terminal = headless.is_none();
+    let given = new.headless.and_then(|headless| headless.given);
     Manifest {
         schema_version: 4,
         backend: new.backend().to_owned(),
@@ -123,9 +126,13 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
             profile_name: None,
             profile_path: None,
             session_origin: joined.then(|| "joined_tmux".to_owned()),
-            posture_kind: text(if joined { "unavailable" } else { "runtime_launch_plan" }),
-            launch_args: None,
-            launch_env: None,
+            posture_kind: text(match given {
+                Some(_) => "headless_launch_options",
+                None if joined => "unavailable",
+                None => "runtime_launch_plan",
+            }),
+            launch_args: given.map(|(arguments, _)| arguments.to_vec()),
+            launch_env: given.map(|(_, variables)| variables.iter().map(launch_variable).collect()),
         }),
         gateway_authority: Some(GatewayAuthority { attach: authority.clone(), control: authority }),
         launch_plan: launch_plan(root, new, metadata(new)),
@@ -169,6 +176,13 @@ pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
         pages_dir: text(memory.join("pages"))?,
         memory_root: text(memory)?,
     })
+}
+
+fn launch_variable((name, value): &(String, Option<String>)) -> Value {
+    match value {
+        Some(value) => json!({ "mode": "literal", "name": name, "value": value }),
+        None => json!({ "mode": "inherit", "name": name }),
+    }
 }
 
 fn metadata(new: &NewManifest<'_>) -> Value {
