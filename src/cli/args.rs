@@ -1,5 +1,6 @@
 //! What can be typed. clap types only; no decisions.
 
+mod ag_ui;
 mod approvals;
 mod duration;
 mod fixtures;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
@@ -271,6 +273,9 @@ pub(super) enum Gateway {
     /// What is to be said to the agent later
     #[command(subcommand)]
     Reminders(Reminders),
+    /// The agent on the AG-UI protocol
+    #[command(subcommand, name = "ag-ui")]
+    AgUi(AgUi),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -394,6 +399,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::AgUi(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),

@@ -17,6 +17,7 @@ use super::{
     work::{self, Agent, Running, Work},
 };
 use crate::{
+    ag_ui::AgUi,
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
     app::App,
     http::{
@@ -211,6 +212,8 @@ impl Gateway {
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let session = Arc::new(tracked);
+        let ag_ui = AgUi::new(queue.clone(), tracker.clone(), session.clone(), "tui", tasks.stopping());
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
@@ -219,13 +222,13 @@ impl Gateway {
             reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
-            session: Arc::new(tracked),
+            ag_ui,
+            session,
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };
         let handler = router::handler(app, access);
-        let http = handler.clone();
-        tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), http, Limits::default(), stop));
+        tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), handler.clone(), Limits::default(), stop));
         if let Some(unix) = unix {
             tasks.start("http on the Unix socket", |stop| {
                 serve::serve(Listener::Unix(unix), handler, Limits::default(), stop)
