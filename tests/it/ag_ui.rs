@@ -9,6 +9,7 @@
 //! | a real agent's exact reply | `a_run_of_claude_ends_with_its_reply` |
 //! | wrong words | `the_command_line_publishes_events` |
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Event, Live, Steered, Tool, eventually, signal};
@@ -275,7 +276,7 @@ fn a_run_is_alone_and_goes_on_without_its_reader() {
     let pid: u32 =
         live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_pid}"]).trim().parse().unwrap();
     live.world.tmux(&["set-option", "-t", &live.agent.session, "remain-on-exit", "on"]);
-    signal(pid, "KILL");
+    signal(pid, Signal::KILL);
     eventually("a closed gateway", || match live.http.post("/v1/ag-ui/runs", &input("t", "x")) {
         answer if answer.status == 503 => Ok(()),
         answer => Err(format!("{answer:?}")),
