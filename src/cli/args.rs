@@ -1,5 +1,6 @@
 //! What can be typed. clap types only; no decisions.
 
+mod ag_ui;
 mod approvals;
 mod duration;
 mod fixtures;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
 pub(super) use self::headless::{Detail, JoinHeadless, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
@@ -298,6 +300,9 @@ pub(super) enum Gateway {
     /// What is to be said to the agent later
     #[command(subcommand)]
     Reminders(Reminders),
+    /// The agent on the AG-UI protocol
+    #[command(subcommand, name = "ag-ui")]
+    AgUi(AgUi),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -426,6 +431,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Turn(turn) => Some(turn.selectors()),
         Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::AgUi(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),

@@ -72,8 +72,10 @@ impl Refusal {
         // The form with a date is never sent.
         let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok());
         let text = || String::from_utf8_lossy(body).chars().take(400).collect::<String>();
-        let detail = serde_json::from_slice::<Value>(body).ok().and_then(|body| body.get("detail").cloned());
-        let mut code = header(ERROR_CODE_HEADER).unwrap_or(code_of(status)).to_owned();
+        let read = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        let detail = read.get("detail").or_else(|| read.get("message")).cloned();
+        let word = header(ERROR_CODE_HEADER).or_else(|| read.get("code").and_then(Value::as_str));
+        let mut code = word.unwrap_or(code_of(status)).to_owned();
         let detail = match detail {
             Some(Value::String(text)) => text,
             Some(Value::Array(broken)) => broken.iter().map(broken_rule).collect::<Vec<_>>().join("; "),
