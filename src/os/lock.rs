@@ -162,10 +162,9 @@ impl NamedLock {
                     }
                     stranger = Some((inode, since));
                 }
-                Attempt::Held => {}
                 // Its holder gave it back just now.
                 Attempt::Replaced if limit > Duration::ZERO => continue,
-                Attempt::Replaced => {}
+                Attempt::Held | Attempt::Replaced => {}
             }
             if now().duration_since(start) >= limit {
                 return Ok(None);

@@ -93,8 +93,17 @@ impl Spool {
         if self.agrees(row)? {
             return Ok(());
         }
-        let _locks = if locked { None } else { Some(self.lock(&[&row.address])?) };
-        if self.agrees(row)? { Ok(()) } else { self.mirror(row) }
+        if locked {
+            return self.mirror(row);
+        }
+        // Somebody alive is between the two files, and has not been answered yet: what the index says is as true as what
+        // it says in a moment. A reader does not wait for that.
+        let Some(locks) = self.root.try_lock()? else { return Ok(()) };
+        if !self.agrees(row)? {
+            self.mirror(row)?;
+        }
+        drop(locks);
+        Ok(())
     }
 
     fn agrees(&mut self, row: &RegistrationRow) -> Result<bool, MailError> {
