@@ -3,7 +3,7 @@
 mod letters;
 mod watch;
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -250,6 +250,9 @@ fn live(target: &Target) -> Result<Option<(Gateway, MailGateway)>, Failure> {
     Ok(Some((Gateway::new(&target.root, &instance, owner.as_ref()), place)))
 }
 
+/// How long a gateway may take: its own limit, and a little more, so that it says itself what is late.
+const ANSWER_LIMIT: Duration = Duration::from_secs(35);
+
 /// Asks the gateway where one serves mail, else the mailbox itself: the answers are the same.
 fn ask(target: &Target, call: &MailCall) -> Result<Value, Failure> {
     let gateway = live(target)?.filter(|(_, place)| place.host == Host::Loopback.as_str());
@@ -257,8 +260,8 @@ fn ask(target: &Target, call: &MailCall) -> Result<Value, Failure> {
         let (path, body) = (call.path(), call.body());
         let headers: Vec<_> = call.key().map(|key| (IDEMPOTENCY_KEY_HEADER, key.to_owned())).into_iter().collect();
         let asked = match &body {
-            Some(body) => Call { headers: &headers, ..Call::post(&path, body) },
-            None => Call::get(&path),
+            Some(body) => Call { headers: &headers, limit: ANSWER_LIMIT, ..Call::post(&path, body) },
+            None => Call { limit: ANSWER_LIMIT, ..Call::get(&path) },
         };
         match gateway.call(&asked) {
             Ok(answer) => return Ok(answer),
