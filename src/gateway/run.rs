@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ag_ui::AgUi,
-    api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
+    api::{DesiredConfig, Place, Readiness},
     app::App,
     http::{
         access::Access,
