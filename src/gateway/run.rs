@@ -207,8 +207,15 @@ impl Gateway {
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
-        let agent = Agent { tool, timings, headless };
-        let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
+        let work = Work::new(
+            &config.root,
+            &store,
+            &subject,
+            &board.facts(),
+            set_aside,
+            hand_of(&publisher),
+            Agent { tool, timings, headless },
+        );
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
