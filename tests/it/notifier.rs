@@ -98,7 +98,10 @@ fn audit(root: &Path) -> Vec<Poll> {
 fn polled(live: &Live, outcome: &str, detail: &str) -> Poll {
     eventually(&format!("a poll `{outcome}` with `{detail}`"), || match polls(live).last() {
         Some(poll) if poll.outcome == outcome && poll.detail.contains(detail) => Ok(poll.clone()),
-        _ => Err(format!("{:#?}; the pane:\n{}", polls(live), live.world.screen(&live.agent.pane))),
+        _ => {
+            let (screen, log) = (live.world.screen(&live.agent.pane), live.agent.log());
+            Err(format!("{:#?}; the pane:\n{screen}\nthe log:\n{log}", polls(live)))
+        }
     })
 }
 
@@ -299,7 +302,7 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
     // The commits of a wake-up, one after the other: its row, its way into the terminal.
     for when in 1..=3 {
         let subject = format!("killed at {when}");
-        let tracer = Tracer::new(live.world.gateway_pids()[0], "fdatasync,fsync", &format!("signal=KILL:when={when}"));
+        let tracer = Tracer::new(live.world.gateway_pid(), "fdatasync,fsync", &format!("signal=KILL:when={when}"));
         post_beside(&live, &subject);
         eventually(&format!("the gateway to die at its sync {when}"), || match live.world.gateway_pids() {
             pids if pids.is_empty() => Ok(()),
@@ -445,4 +448,43 @@ fn codex_makes_room_before_new_mail() {
     assert_eq!(prompts[1], "/compact");
     assert!(prompts[2].starts_with("1 message is in your mailbox"), "{prompts:?}");
     assert!(live.texts().iter().any(|text| text.contains("\"first\"")), "{:?}", live.texts());
+}
+
+#[test]
+fn an_agent_that_runs_once_for_each_turn_is_woken_when_no_turn_runs() {
+    let world = World::new();
+    let runs = world.path().join("runs");
+    let script = world.path().join("program.sh");
+    // Each run stays until it is let go.
+    let program =
+        format!("cat >> {0}; echo; echo end >> {0}; while [ ! -e {0}.go ]; do sleep 0.02; done\n", runs.display());
+    std::fs::write(&script, program).unwrap();
+    let agent = world.launch_with(&["alpha", "--headless", "--mailbox", "--", "sh", script.to_str().unwrap()]);
+    let live = Http::new(world.attach_quietly(&agent));
+    let polled = |outcome: &str, count: usize| {
+        eventually(&format!("{count} polls `{outcome}`"), || {
+            let found = audit(&agent.root).into_iter().filter(|poll| poll.outcome == outcome).count();
+            if found == count { Ok(()) } else { Err(format!("{:#?}\n{}", audit(&agent.root), agent.log())) }
+        });
+    };
+    let note = |subject: &str| {
+        live.post("/v1/mail/post", &json!({ "subject": subject, "body_content": "body" })).ok();
+    };
+    put(&live, &json!({ "interval_seconds": NEVER })).ok();
+    note("first");
+    polled("enqueued", 1);
+    let said = eventually("a run", || match std::fs::read_to_string(&runs).unwrap_or_default() {
+        text if text.contains("end") => Ok(text),
+        text => Err(format!("{text} {}", agent.log())),
+    });
+    assert!(said.starts_with("1 message is in your mailbox") && said.contains("\"first\""), "{said}");
+    note("second");
+    let status = live.get("/v1/status").ok();
+    assert_eq!((&status["active_execution"], &status["queue_depth"]), (&json!("running"), &json!(1)), "{status}");
+    std::fs::write(format!("{}.go", runs.display()), "").unwrap();
+    polled("enqueued", 2);
+    eventually("another run", || match std::fs::read_to_string(&runs).unwrap() {
+        text if text.contains("2 messages are in your mailbox") => Ok(()),
+        text => Err(text),
+    });
 }
