@@ -8,6 +8,8 @@ use crate::{
     ag_ui::AgUi,
     api::{StatusDocument, TrackedSession},
     mail::Desk,
+    memory,
+    notifier::Notifier,
     queue::Queue,
     reminders::Reminders,
     telemetry::DiagnosticLog,
@@ -25,6 +27,8 @@ pub struct App {
     pub diagnostics: Arc<DiagnosticLog>,
     /// Everything that is to be typed, and what became of it.
     pub queue: Queue,
+    /// Who tells the agent of its mail.
+    pub notifier: Notifier,
     /// What is to be said later.
     pub reminders: Reminders,
     /// What the agent does.
@@ -33,6 +37,8 @@ pub struct App {
     pub mail: Desk,
     /// The agent on the AG-UI protocol.
     pub ag_ui: AgUi,
+    /// The agent's memory.
+    pub memory: memory::Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

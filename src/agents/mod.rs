@@ -9,6 +9,7 @@ mod choices;
 mod detect;
 mod dialog;
 mod draft;
+pub mod headless;
 mod layout;
 mod library;
 mod profile;

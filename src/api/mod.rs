@@ -9,12 +9,14 @@ mod approval;
 mod attach;
 mod desired;
 mod expiry;
+mod headless;
 mod instance;
 mod journal;
 mod keys;
 mod mail;
 mod mail_call;
 mod manifest;
+mod memory;
 mod notifier;
 mod ready;
 mod recording;
@@ -34,6 +36,10 @@ pub use approval::{Approval, ApprovalAnswered, ApprovalChoice, ApprovalOption, A
 pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
+pub use headless::{
+    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, LastStarted, NextPrompt, ProcessFile,
+    StartupChat, TurnEnd, TurnPlan, TurnProcesses,
+};
 pub use instance::{ControlClient, CurrentInstance, Owner};
 pub use journal::{
     EventView, ReceiptView, Reconcile, ReconcileAction, Reconciled, RequestDetail, RequestFilter, RequestList,
@@ -47,6 +53,7 @@ pub use mail::{
 };
 pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use memory::{MemoryAnswer, MemoryCall, MemoryPaths, PageEntry, PageKind};
 pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
     NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,

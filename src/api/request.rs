@@ -28,7 +28,12 @@ pub struct RequestCreate {
 impl RequestCreate {
     /// A prompt for the agent as it is.
     pub fn prompt(text: impl Into<String>) -> Self {
-        let payload = SubmitPrompt { prompt: text.into(), turn_id: None, chat_session: None, execution: None };
+        Self::prompt_with(text, None)
+    }
+
+    /// A prompt with a model of its own.
+    pub fn prompt_with(text: impl Into<String>, execution: Option<ExecutionOverride>) -> Self {
+        let payload = SubmitPrompt { prompt: text.into(), turn_id: None, chat_session: None, execution };
         Self { schema_version: 1, kind: RequestKind::SubmitPrompt, payload: RequestPayload::SubmitPrompt(payload) }
     }
 

@@ -4,8 +4,12 @@ mod ag_ui;
 mod approvals;
 mod duration;
 mod fixtures;
+mod headless;
 mod live;
 mod mail;
+mod mail_notifier;
+mod mailbox;
+mod memory;
 mod prompts;
 mod reminders;
 mod sight;
@@ -18,10 +22,14 @@ use clap_complete::Shell;
 pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
+pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
+pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
+pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
+pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -113,6 +121,9 @@ pub(super) enum Command {
     Prompt(DirectPrompt),
     /// Press the agent's interrupt key; needs no gateway
     Interrupt(Selectors),
+    /// One turn of a headless agent, and what turns leave behind
+    #[command(subcommand)]
+    Turn(Turn),
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
@@ -131,6 +142,12 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The mailboxes that agents share: who gets mail, and mending
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
+    /// The agent's memory: one memo, and a tree of pages
+    #[command(subcommand)]
+    Memory(Memory),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -138,6 +155,12 @@ pub(super) enum Command {
     Contract(Contract),
     /// Tell the session's gateway what a hook of the agent's program says; never fails
     AgentEvent(AgentEvent),
+    /// Runs one turn of a headless agent, and outlives whoever started it
+    #[command(hide = true)]
+    HeadlessTurn(OfRoot),
+    /// Shows the turns of a headless agent in its window
+    #[command(hide = true)]
+    HeadlessView(OfRoot),
     /// Look for what is broken, and say what mends it
     Doctor,
     /// Show the main job end to end, on a private tmux server
@@ -178,6 +201,8 @@ pub(super) struct Launch {
     /// Attach the gateway at once
     #[arg(long)]
     pub(super) gateway_auto_attach: bool,
+    #[command(flatten)]
+    pub(super) turns: LaunchHeadless,
     /// Do not let the agent's own hooks tell the gateway about its turns
     #[arg(long)]
     pub(super) no_hooks: bool,
@@ -298,6 +323,9 @@ pub(super) enum Gateway {
     /// Record what the agent's terminal shows, into asciicast files
     #[command(subcommand)]
     Record(Record),
+    /// Tell the agent when mail arrives for it
+    #[command(subcommand)]
+    MailNotifier(MailNotifier),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -398,12 +426,15 @@ fn selectors(command: &Command) -> Option<&Selectors> {
             | Gateway::Logs { selectors, .. },
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
+        Command::Turn(turn) => Some(turn.selectors()),
+        Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::AgUi(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
         Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
+        Command::Gateway(Gateway::MailNotifier(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
         _ => None,
     }

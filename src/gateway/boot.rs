@@ -58,6 +58,7 @@ pub struct Started {
     pub(super) generation: u64,
     pub(super) set_aside: Option<String>,
     pub(super) tool: String,
+    pub(super) headless: bool,
     pub(super) tracked: TrackedSession,
     pub(super) notes: Vec<String>,
 }
@@ -131,6 +132,7 @@ pub(super) async fn boot(config: &Config, seat: Seat, target: &Target) -> Result
         generation,
         set_aside,
         tool: tool_of(target),
+        headless: crate::headless::is_headless(root, &target.manifest),
         tracked: tracked(target),
         notes,
     })

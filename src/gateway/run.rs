@@ -21,6 +21,7 @@ use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
     app::App,
     http::{
+        access::Access,
         router,
         serve::{self, Limits, Listener},
     },
@@ -196,6 +197,7 @@ impl Gateway {
             generation,
             set_aside,
             tool,
+            headless,
             tracked,
             notes,
         } = started;
@@ -206,14 +208,15 @@ impl Gateway {
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
-        let agent = Agent { tool, timings };
+        let agent = Agent { tool, timings, headless };
         let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
+        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let session = Arc::new(tracked);
-        let ag_ui = AgUi::new(queue.clone(), tracker.clone(), session.clone(), "tui", tasks.stopping());
+        let ag_ui = AgUi::new(queue.clone(), tracker.clone(), session.clone(), tasks.stopping());
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
@@ -222,18 +225,15 @@ impl Gateway {
             reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
+            notifier,
+            memory: work::memory(&config.root),
             ag_ui,
             session,
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };
-        let handler = router::handler(app, access);
-        tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), handler.clone(), Limits::default(), stop));
-        if let Some(unix) = unix {
-            tasks.start("http on the Unix socket", |stop| {
-                serve::serve(Listener::Unix(unix), handler, Limits::default(), stop)
-            });
-        }
+        let listeners = std::iter::once(Listener::Tcp(tcp)).chain(unix.map(Listener::Unix));
+        listen(&mut tasks, listeners, app, access);
         let subject = watch::Sender::new(subject);
         let (seen, sights) = mpsc::channel(16);
         let watched = subject.subscribe();
@@ -387,6 +387,19 @@ impl Gateway {
 /// This run's name among all hands that ever type into the agent's pane.
 fn hand_of(publisher: &Publisher) -> String {
     format!("gateway-{}", publisher.owner.instance_id)
+}
+
+/// Serves on each of these.
+fn listen(tasks: &mut Tasks, listeners: impl Iterator<Item = Listener>, app: App, access: Access) {
+    let handler = router::handler(app, access);
+    for listener in listeners {
+        let name = match listener {
+            Listener::Tcp(_) => "http",
+            Listener::Unix(_) => "http on the Unix socket",
+        };
+        let handler = handler.clone();
+        tasks.start(name, |stop| serve::serve(listener, handler, Limits::default(), stop));
+    }
 }
 
 async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {

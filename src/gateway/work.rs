@@ -14,8 +14,11 @@ use super::{
 };
 use crate::{
     api::Manifest,
-    mail::{Desk, Session as MailSession},
-    queue::{Activity, AgentNow, Interrupts, Place, Queue, TurnReceipts, Worker},
+    mail::{Desk, Mailbox, Session as MailSession},
+    memory,
+    model::RequestKind,
+    notifier::{Notifier, Session as Bound, Surroundings},
+    queue::{Activity, AgentNow, Chats, HeadlessWorker, Interrupts, Place, Queue, TurnReceipts, Worker},
     reminders::Reminders,
     session::{SessionRoot, documents},
     store::{JournalRow, Store, StoreError},
@@ -36,6 +39,8 @@ pub(super) struct Agent {
     /// As it was recorded.
     pub(super) tool: String,
     pub(super) timings: Timings,
+    /// Its turns are processes, and its pane only shows them.
+    pub(super) headless: bool,
 }
 
 /// The queue with what keeps it running.
@@ -75,14 +80,17 @@ impl Work {
         owner: String,
         agent: Agent,
     ) -> Self {
-        let Agent { tool, timings } = agent;
+        let Agent { tool, timings, headless } = agent;
         let (control, clients) = watch::channel(None);
         let detectors = root.home().map(|home| Detectors::read(&home.detectors()));
         let library = detectors.as_ref().map(Detectors::library).unwrap_or_default();
-        let tracker = Tracker::of(&tool, library, timings);
+        // What a headless agent does is told by its turns; its pane is read as nobody's.
+        let screen = if headless { "headless" } else { tool.as_str() };
+        let tracker = Tracker::of(screen, library, timings);
         let recorder = Recorder::new(root.recordings(), RecordingLimits::default());
         let eyes = Eyes::new(subject.server.clone(), clients.clone(), subject.agent, recorder);
-        let watcher = Watcher::new(eyes.clone(), tracker.clone(), tool.clone());
+        let its_own = if headless { Tracker::new(None, timings) } else { tracker.clone() };
+        let watcher = Watcher::new(eyes.clone(), its_own, tool.clone());
         let place = Place {
             server: subject.server.clone(),
             control: clients,
@@ -90,6 +98,7 @@ impl Work {
             owner,
             tool: tool.clone(),
             tracker: tracker.clone(),
+            chats: headless.then(|| Arc::new(Chats::new(root.clone()))),
         };
         let (agent, agents) = watch::channel(agent_now(subject, facts));
         let activity = Activity { set_aside, ..Activity::default() };
@@ -126,22 +135,27 @@ impl Work {
             feeds: (_, feeds),
             ..
         } = self;
-        if let Some(detectors) = detectors {
-            let judged = tracker.clone();
-            tasks.start("detectors", |stop| detectors.follow(judged, stop));
+        match HeadlessWorker::in_place_of(worker) {
+            Ok(worker) => tasks.start("headless worker", |stop| worker.run(stop)),
+            Err(worker) => {
+                tasks.start("worker", |stop| worker.run(stop));
+                if let Some(detectors) = detectors {
+                    let judged = tracker.clone();
+                    tasks.start("detectors", |stop| detectors.follow(judged, stop));
+                }
+                let (sensed, subject) = (tracker.clone(), agent.subscribe());
+                tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
+                let (told, kept) = (tracker.edges(), store.clone());
+                tasks.start("turns", |stop| turns::keep(told, kept, stop));
+                tasks.start("turn receipts", |stop| receipts.run(stop));
+            }
         }
-        let (sensed, subject) = (tracker.clone(), agent.subscribe());
-        tasks.start("records", |stop| records::follow(sensed, tool, subject, process_of, stop));
-        tasks.start("worker", |stop| worker.run(stop));
-        let (told, kept) = (tracker.edges(), store.clone());
-        tasks.start("turns", |stop| turns::keep(told, kept, stop));
         let ticking = tracker.clone();
         tasks.start("tracker", |stop| ticking.run(stop));
         tasks.start("interrupts", |stop| interrupts.run(stop));
-        tasks.start("turn receipts", |stop| receipts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
-        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
+        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone());
         let ticking = reminders.clone();
         tasks.start("reminders", |stop| ticking.run(stop));
         let (sick, watched) = (queue.clone(), store.clone());
@@ -157,6 +171,41 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
     let manifest = root.manifest();
     let read = move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string());
     Desk::new(MailSession { manifest: Box::new(read), secrets: root.mailbox_secrets(), state: root.state() })
+}
+
+/// Starts the mail notifier.
+pub(super) fn notifier(
+    tasks: &mut Tasks,
+    root: &SessionRoot,
+    port: u16,
+    store: &Store,
+    queue: &Queue,
+    tracker: &Tracker,
+) -> Notifier {
+    let around = surroundings(root, format!("http://127.0.0.1:{port}"));
+    let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
+    tasks.start("mail notifier", |stop| notifier.clone().run(stop));
+    notifier
+}
+
+/// What the mail notifier works in.
+fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
+    let (manifest, secrets) = (root.manifest(), root.mailbox_secrets());
+    let read = move || {
+        let manifest: Manifest = documents::load(&manifest).map_err(|error| error.to_string())?;
+        Ok(Bound {
+            mailbox: Mailbox::of_session(&manifest, secrets.clone()).map_err(|error| error.to_string()),
+            terminal: manifest.backend == "local_interactive",
+            tool: manifest.tool,
+        })
+    };
+    Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
+}
+
+/// The memory of the session, as its manifest says at each call.
+pub(super) fn memory(root: &SessionRoot) -> memory::Desk {
+    let manifest = root.manifest();
+    memory::Desk::new(move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string()))
 }
 
 /// The process that the agent's pane was started with.
@@ -264,6 +313,12 @@ async fn export_from(mut after: u64, store: &Store, events: &EventLog) -> Result
     }
 }
 
+/// The gateway's own prompts have a word of their own.
+fn accepted(receipt: &Map<String, Value>) -> &'static str {
+    let own = receipt.get("request_kind").and_then(Value::as_str) == Some(RequestKind::MailNotifierPrompt.name());
+    if own { "accepted_internal" } else { "accepted" }
+}
+
 /// A journal entry in the contract's words (section 1.8); ours that it has no words for keep their own.
 fn event(row: &JournalRow) -> Option<Value> {
     let id = row.request_id.as_ref().map(ToString::to_string);
@@ -284,8 +339,11 @@ fn event(row: &JournalRow) -> Option<Value> {
     let receipt = fields.get("receipt").and_then(Value::as_str).unwrap_or_default().to_owned();
     let reason = fields.get("reason").and_then(Value::as_str);
     match (receipt.as_str(), reason) {
-        ("queued", None) => Some(json!({ "kind": "accepted", "request_id": id, "accepted_at_utc": seconds,
+        ("queued", None) => Some(json!({ "kind": accepted(&fields), "request_id": id, "accepted_at_utc": seconds,
             "request_kind": fields.get("request_kind") })),
+        // A headless request is done when its turn has ended; the row's own words say how.
+        ("submitted", _) if of_headless(&fields) => None,
+        ("turn_ended", _) if of_headless(&fields) => Some(headless_end(&fields, id.as_deref(), &seconds)),
         ("submitted", _) => Some(json!({ "kind": "completed", "request_id": id, "error_detail": null,
             "result_json": { "completed_at_utc": seconds,
                 "request_kind": fields.get("evidence").and_then(|seen| seen.get("request_kind")) } })),
@@ -297,4 +355,19 @@ fn event(row: &JournalRow) -> Option<Value> {
                 fields.get("detail").and_then(Value::as_str).unwrap_or_default()) })),
         _ => None,
     }
+}
+
+fn of_headless(fields: &Map<String, Value>) -> bool {
+    fields.get("evidence").is_some_and(|seen| seen["headless"] == json!(true))
+}
+
+fn headless_end(fields: &Map<String, Value>, id: Option<&str>, seconds: &str) -> Value {
+    let seen = fields.get("evidence").cloned().unwrap_or_default();
+    if seen["outcome"] == json!("success") {
+        return json!({ "kind": "completed", "request_id": id, "error_detail": null,
+            "result_json": { "completed_at_utc": seconds, "request_kind": seen["request_kind"] } });
+    }
+    let why = seen["error"].as_str().map_or_else(String::new, |error| format!(": {error}"));
+    let detail = format!("turn_{}{why}", seen["outcome"].as_str().unwrap_or("failed"));
+    json!({ "kind": "failed", "request_id": id, "result_json": null, "error_detail": detail })
 }

@@ -2,11 +2,12 @@
 
 pub(super) mod ag_ui;
 mod mail;
+mod memory;
 pub(super) mod reminders;
 
 use serde_json::{Value, json};
 
-pub(super) use self::mail::mail;
+pub(super) use self::{mail::mail, memory::memory};
 
 use super::{
     error::Problem,
@@ -175,6 +176,23 @@ fn read_approval(field: &Field<'_>, issues: &mut Issues) -> Option<ApprovalChoic
             None
         }
     }
+}
+
+/// `POST /v1/control/headless/next-prompt-session` (contract section 4.6): only `new` can be asked for.
+pub(super) fn next_prompt_session(body: &Value) -> Result<(), Problem> {
+    let mut issues = Issues::default();
+    let read = read_next_prompt(&Field::body(body), &mut issues);
+    issues.settle(read)
+}
+
+fn read_next_prompt(body: &Field<'_>, issues: &mut Issues) -> Option<()> {
+    let body = body.object(issues)?;
+    if let Some(version) = body.given("schema_version") {
+        version.version(1, issues);
+    }
+    let mode = body.required("mode", issues).and_then(|mode| mode.word(&[("new", ())], issues));
+    body.only(&["schema_version", "mode"], issues);
+    mode
 }
 
 /// `POST /v1/recordings`.

@@ -157,6 +157,13 @@ impl<'v> Field<'v> {
         self.wrong("value_error", format!("Value error, {rule}"), Some(json!({ "error": {} })), issues);
     }
 
+    /// The same about a value that is never repeated: a secret.
+    pub(super) fn breaks_unseen(&self, rule: &str, issues: &mut Issues) {
+        let place = self.place.iter().map(Value::from).collect();
+        let message = format!("Value error, {rule}");
+        issues.add(Issue { kind: "value_error", place, message, input: Value::Null, context: None });
+    }
+
     /// A string.
     pub(super) fn text(&self, issues: &mut Issues) -> Option<&'v str> {
         let text = self.value.as_str();

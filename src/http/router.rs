@@ -33,6 +33,8 @@ fn routes(app: App) -> Router {
         .route("/v1/requests", get(routes::requests::list).post(routes::requests::create))
         .route("/v1/requests/{id}", get(routes::requests::show).delete(routes::requests::cancel))
         .route("/v1/control/prompt", post(routes::control::prompt))
+        .route("/v1/control/headless/state", get(routes::headless::state))
+        .route("/v1/control/headless/next-prompt-session", post(routes::headless::next_prompt_session))
         .route("/v1/control/send-keys", post(routes::control::send_keys))
         // what is to be said later
         .route("/v1/reminders", get(routes::reminders::list).post(routes::reminders::create))
@@ -65,7 +67,22 @@ fn routes(app: App) -> Router {
         // what it asks
         .route("/v1/approvals", get(routes::approvals::list))
         .route("/v1/approvals/{id}", post(routes::approvals::answer))
+        // what wakes it
+        .route(
+            "/v1/mail-notifier",
+            get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
+        )
         .route("/v1/reconcile", post(routes::reconcile::decide))
+        // its memory
+        .route("/v1/memory", get(routes::memory::paths))
+        .route("/v1/memory/memo", get(routes::memory::memo).put(routes::memory::set_memo))
+        .route("/v1/memory/memo/append", post(routes::memory::append_memo))
+        .route("/v1/memory/pages/tree", post(routes::memory::tree))
+        .route("/v1/memory/pages/resolve", post(routes::memory::resolve))
+        .route("/v1/memory/pages/read", post(routes::memory::read))
+        .route("/v1/memory/pages/write", post(routes::memory::write))
+        .route("/v1/memory/pages/append", post(routes::memory::append))
+        .route("/v1/memory/pages/delete", post(routes::memory::delete))
         // its mail
         .route("/v1/mail/status", get(routes::mail::status))
         .route("/v1/mail/resolve-live", get(routes::mail::resolve_live))

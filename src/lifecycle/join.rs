@@ -83,6 +83,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         pane: &pane,
         window_name: &window_name,
         mailbox: None,
+        turns: None,
         now,
     });
     match published {

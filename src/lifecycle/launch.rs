@@ -10,11 +10,13 @@ use uuid::Uuid;
 
 use super::{
     cleanup::session_roots,
+    headless::{HeadlessOptions, Turns, base_words},
     hooks::{self, Hooks, Started},
     mailbox::{self, MailboxWish},
     publish::{self, Publication},
 };
 use crate::{
+    agents::headless::Dialect,
     api::{MailBinding, Manifest, Origin, Surface},
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, SessionRootId, ToolName},
     os::{clock, files, process, program},
@@ -45,6 +47,8 @@ pub struct LaunchOptions {
     pub path: Option<OsString>,
     /// Give it a mailbox.
     pub mailbox: Option<MailboxWish>,
+    /// Its turns are processes; `None` for a program in a terminal.
+    pub headless: Option<HeadlessOptions>,
     /// Let the agent's own hooks tell of its turns, where it has such hooks.
     pub hooks: bool,
 }
@@ -73,21 +77,25 @@ pub struct Created {
 pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Failure> {
     expect_tmux()?;
     let directory = working_directory(options)?;
-    let mut program = resolve_program(options)?;
-    let tool = tool_name(options, &program)?;
+    let (mut program, tool, turns) = what_to_run(options)?;
     let id = options.id.clone().map_or_else(|| publish::default_id(&options.name), Ok)?;
     publish::expect_private_home(context)?;
     publish::expect_free_id(context, &context.registry(), &id)?;
     let now = clock::now();
     let generation = Uuid::new_v4();
-    let root_id = SessionRootId::new(manifest::BACKEND, &now.compact(), generation.as_fields().0);
-    let root = context.home.session_root(manifest::BACKEND, &root_id);
+    let backend = turns.as_ref().map_or(manifest::BACKEND, |turns| turns.dialect.backend());
+    let root_id = SessionRootId::new(backend, &now.compact(), generation.as_fields().0);
+    let root = context.home.session_root(backend, &root_id);
     let session_name = match &options.session_name {
         Some(name) => name.clone(),
         None => SessionName::parse(&format!("AGENTS-{}-{}", options.name, now.epoch_millis()))?,
     };
     expect_reachable(context)?;
     files::create_private_dir(root.path())?;
+    if let Some(turns) = &turns {
+        program = Turns::viewer(&root)?;
+        turns.write(&root).inspect_err(|_| remove(&root))?;
+    }
     let hooks = install_hooks(&root, options, &tool, &mut program).inspect_err(|_| remove(&root))?;
     let mailbox = register_mailbox(context, options, &id, &root).inspect_err(|_| remove(&root))?;
     let variables = variables(&root, &id, mailbox.as_ref());
@@ -108,6 +116,7 @@ pub fn launch(context: &Context, options: &LaunchOptions) -> Result<Created, Fai
         pane: &pane,
         window_name: "agent",
         mailbox: mailbox.as_ref(),
+        turns: turns.as_ref(),
         now,
     });
     match published {
@@ -157,6 +166,26 @@ fn working_directory(options: &LaunchOptions) -> Result<String, Failure> {
     })
 }
 
+/// The words of the program, which tool it is, and for a headless agent how its turns are started.
+fn what_to_run(options: &LaunchOptions) -> Result<(Vec<String>, ToolName, Option<Turns>), Failure> {
+    let Some(headless) = &options.headless else {
+        let program = resolve_program(options)?;
+        let tool = tool_name(options, &program)?;
+        return Ok((program, tool, None));
+    };
+    let named = options.tool.as_ref().map(ToString::to_string).or_else(|| {
+        let own = options.program.first().and_then(|word| tool_from_program(word).ok())?;
+        (Dialect::of(own.as_str()) != Dialect::Generic).then(|| own.to_string())
+    });
+    let dialect = Dialect::of(named.as_deref().unwrap_or_default());
+    let words = base_words(dialect, named.as_deref(), &options.program);
+    let words = LaunchOptions { program: words.unwrap_or_default(), ..options.clone() };
+    let program = resolve_program(&words)?;
+    let tool = ToolName::parse(named.as_deref().unwrap_or(dialect.name()))?;
+    let turns = Turns::new(dialect, headless, program.clone());
+    Ok((program, tool, Some(turns)))
+}
+
 fn resolve_program(options: &LaunchOptions) -> Result<Vec<String>, Failure> {
     let default = options.tool.as_ref().map(|tool| vec![tool.to_string()]);
     let words = if options.program.is_empty() { default } else { Some(options.program.clone()) };
@@ -182,7 +211,8 @@ fn install_hooks(
     tool: &ToolName,
     program: &mut Vec<String>,
 ) -> Result<Option<Hooks>, Failure> {
-    if !options.hooks {
+    // A headless agent's own output tells of its turns.
+    if !options.hooks || options.headless.is_some() {
         return Ok(None);
     }
     let ourselves = program::myself().map_err(|error| Failure::internal(format!("no program of ours: {error}")))?;
@@ -240,12 +270,20 @@ fn register_mailbox(
     root: &SessionRoot,
 ) -> Result<Option<MailBinding>, Failure> {
     let Some(wish) = &options.mailbox else { return Ok(None) };
-    mailbox::register(context, &options.name, id, wish, root).map(Some)
+    mailbox::register(context, &options.name, id, wish, root).map(Some).map_err(|failure| {
+        if failure.code != ErrorCode::Refused {
+            return failure;
+        }
+        let hint =
+            "choose another address with --mailbox=ADDRESS, or launch without, and see `agents mail bind --help`";
+        Failure { hint: hint.to_owned(), ..failure }
+    })
 }
 
 /// What the agent's program finds in its environment.
 fn variables(root: &SessionRoot, id: &AgentId, mailbox: Option<&MailBinding>) -> Vec<(String, String)> {
     let mut variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
+    variables.extend(manifest::memory(root, id).iter().flat_map(environment::memory));
     variables.extend(mailbox.into_iter().flat_map(|binding| environment::mailbox(binding.address().as_str())));
     variables
 }

@@ -1,16 +1,18 @@
 //! The mailbox of a session: its address in the mailbox root, and the binding in its manifest. Mail is never removed
 //! here: stop, relaunch, cleanup and unbinding leave it where it is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::{begin, publish, withdraw};
 use crate::{
-    api::{FilesystemBinding, MailBinding, MailboxKind, Manifest},
-    mail::{MailError, Mailbox},
+    api::{MailBinding, Manifest},
+    mail::{
+        MailError, Mailbox,
+        filesystem::{self, RegisterMode, Registering},
+    },
     model::{Address, AgentId, AgentName, Failure},
-    os::clock,
     session::{SessionRoot, documents, environment, registry},
     target::{Context, Target},
     tmux::{Commands, change},
@@ -23,6 +25,8 @@ pub struct MailboxWish {
     pub address: Option<Address>,
     /// Folder of the mailboxes; by default the home's. Absolute.
     pub root: Option<PathBuf>,
+    /// What becomes of somebody else's mailbox under the address.
+    pub mode: RegisterMode,
 }
 
 /// Gives the agent's address a mailbox, if it has none yet.
@@ -34,7 +38,7 @@ pub(super) fn register(
     name: &AgentName,
     id: &AgentId,
     wish: &MailboxWish,
-    manifest: &SessionRoot,
+    session: &SessionRoot,
 ) -> Result<MailBinding, Failure> {
     let address = wish.address.clone().map_or_else(|| Address::of_agent(name), Ok)?;
     if address.is_reserved() {
@@ -44,21 +48,16 @@ pub(super) fn register(
         ));
     }
     let root = wish.root.clone().unwrap_or_else(|| context.home.mailbox());
-    let mailbox_path = root.join("mailboxes").join(address.as_str());
-    let text = |path: &Path| {
-        path.to_str()
-            .map(str::to_owned)
-            .ok_or_else(|| Failure::usage("the mailbox root is not UTF-8", "use another folder"))
-    };
-    let _ = manifest;
-    Ok(MailBinding::Filesystem(FilesystemBinding {
-        principal_id: principal(name, id)?,
+    let wish = Registering {
         address,
-        bindings_version: clock::now().iso_millis(),
-        filesystem_root: text(&root)?,
-        mailbox_kind: MailboxKind::InRoot,
-        mailbox_path: Some(text(&mailbox_path)?),
-    }))
+        principal_id: principal(name, id)?,
+        mode: wish.mode,
+        display_name: Some(name.to_string()),
+        manifest_path_hint: Some(session.manifest().to_string_lossy().into_owned()),
+        role: None,
+        folder: None,
+    };
+    Ok(MailBinding::Filesystem(filesystem::register(&root, &wish)?.binding))
 }
 
 /// Who owns the agent's mailbox: its name, and for one of several agents of a name its id too.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::mailbox;
+use super::{headless::Turns, mailbox};
 use crate::{
-    api::{MailBinding, Manifest, Origin, RegistryRecord, Surface},
+    api::{ChatMode, MailBinding, Manifest, MemoryPaths, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -36,6 +36,8 @@ pub(super) struct Publication<'a> {
     pub(super) pane: &'a PaneFacts,
     pub(super) window_name: &'a str,
     pub(super) mailbox: Option<&'a MailBinding>,
+    /// How its turns are started, if they are processes: `program` only shows them then.
+    pub(super) turns: Option<&'a Turns>,
     pub(super) now: Moment,
 }
 
@@ -50,13 +52,14 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
         name: new.name,
         id: new.id,
         tool: new.tool,
-        program: new.program,
+        program: new.turns.map_or(new.program, |turns| turns.base.as_slice()),
         working_directory: new.working_directory,
         session_name: &new.session.session_name,
         window_id: new.pane.window_id.to_string(),
         pane_id: new.pane.pane_id.to_string(),
         window_name: new.window_name,
         generation: new.generation,
+        headless: new.turns.map(of_contract),
         now: new.now,
     };
     let mut manifest = manifest::build(new.root, &facts);
@@ -74,6 +77,16 @@ pub(super) fn publish(new: &Publication<'_>) -> Result<Manifest, Failure> {
     Ok(manifest)
 }
 
+fn of_contract(turns: &Turns) -> manifest::Headless<'_> {
+    let startup = &turns.file.startup;
+    let resume_kind = match startup.mode {
+        ChatMode::Exact => "exact",
+        ChatMode::ToolLastOrNew => "last",
+        _ => "none",
+    };
+    manifest::Headless { backend: turns.dialect.backend(), resume_kind, resume_value: startup.id.as_deref() }
+}
+
 /// Sets the capability variables, and keeps tmux from shifting window 0 where its settings would.
 pub(super) fn publish_variables(
     server: &Server,
@@ -84,6 +97,7 @@ pub(super) fn publish_variables(
     let id = manifest.agent_id.as_deref().unwrap_or_default();
     let definition = manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
     let mut values = environment::capability(root, id, definition);
+    values.extend(MemoryPaths::of(manifest).iter().flat_map(environment::memory));
     values.extend(mailbox::variables(manifest));
     let mut commands = change::set_environment(Commands::new(), session.session_id, &values);
     // With a base index of 1, tmux would move the agent to window 1 as soon as any window closes.

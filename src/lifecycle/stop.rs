@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{begin, detach::detach_locked, publish, withdraw};
 use crate::{
     api::Origin,
+    headless,
     model::{AgentId, Failure},
     os::{clock, process},
     session::registry,
@@ -38,6 +39,10 @@ pub fn stop(target: &Target) -> Result<Stopped, Failure> {
     let _transition = begin(&target.root)?;
     let mut notes = detach_locked(target)?.notes;
     notes.retain(|note| !note.starts_with("no gateway"));
+    // A turn has no terminal whose end it would hear.
+    if headless::end_now(&target.root, GRACE)? {
+        notes.push("the turn that ran was ended".to_owned());
+    }
     let launched = target.surface.as_ref().is_some_and(|surface| surface.origin == Origin::Launched);
     let agent_ended = launched && end_agent(target)?;
     let session_kept = kept_session(target, launched)?;

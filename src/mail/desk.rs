@@ -1,6 +1,10 @@
 //! Calls to a mailbox: what each is answered with, and the gateway's counter for them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
@@ -91,7 +95,9 @@ pub struct Session {
 #[derive(Clone)]
 pub struct Desk {
     session: Arc<Session>,
+    kept: Arc<Mutex<Option<Mailbox>>>,
     seats: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Session {
@@ -102,14 +108,19 @@ impl std::fmt::Debug for Session {
 
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").field("session", &self.session).field("seats", &self.seats).finish()
+        f.debug_struct("Desk").field("session", &self.session).field("seats", &self.seats).finish_non_exhaustive()
     }
 }
 
 impl Desk {
     /// A desk. Nothing is read yet.
     pub fn new(session: Session) -> Self {
-        Self { session: Arc::new(session), seats: Arc::new(Semaphore::new(SEATS)) }
+        Self {
+            session: Arc::new(session),
+            kept: Arc::default(),
+            seats: Arc::new(Semaphore::new(SEATS)),
+            patience: PATIENCE,
+        }
     }
 
     /// Does what is asked for, beside the thread that asks.
@@ -117,7 +128,7 @@ impl Desk {
     /// # Errors
     /// [`MailError`]; [`MailError::Unavailable`] also where the calls before this one hang.
     pub async fn answer(&self, call: MailCall) -> Result<MailAnswer, MailError> {
-        self.beside(move |session| session.mailbox()?.answer(&call)).await
+        self.beside(move |session, kept| mailbox(session, kept)?.answer(&call)).await
     }
 
     /// `mail resolve-live` (contract section 7.5) of this gateway, which listens there.
@@ -125,7 +136,7 @@ impl Desk {
     /// # Errors
     /// [`MailError::NotBound`].
     pub async fn resolve(&self, host: String, port: u16) -> Result<Value, MailError> {
-        self.beside(move |session| {
+        self.beside(move |session, _| {
             let manifest = session.read()?;
             let mailbox = Mailbox::of_session(&manifest, session.secrets.clone())?;
             let state_path = session.state.to_string_lossy().into_owned();
@@ -137,14 +148,14 @@ impl Desk {
     /// The work of one call. Its seat is free when the work has ended, whether or not somebody still waits for it.
     async fn beside<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Session) -> Result<T, MailError> + Send + 'static,
+        work: impl FnOnce(&Session, &Mutex<Option<Mailbox>>) -> Result<T, MailError> + Send + 'static,
     ) -> Result<T, MailError> {
         let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
-        let seat = timeout(PATIENCE, self.seats.clone().acquire_owned()).await;
+        let seat = timeout(self.patience, self.seats.clone().acquire_owned()).await;
         let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
-        let session = self.session.clone();
+        let (session, kept) = (self.session.clone(), self.kept.clone());
         let done = spawn_blocking(move || {
-            let done = work(&session);
+            let done = work(&session, &kept);
             drop(seat);
             done
         });
@@ -159,8 +170,55 @@ impl Session {
     fn read(&self) -> Result<Manifest, MailError> {
         (self.manifest)().map_err(|why| MailError::NotBound(format!("the session's manifest cannot be read: {why}")))
     }
+}
 
-    fn mailbox(&self) -> Result<Mailbox, MailError> {
-        Mailbox::of_session(&self.read()?, self.secrets.clone())
+/// The mailbox that the session is bound to now. The one of the last call is kept with what it has open, for as long as
+/// the binding is the same.
+fn mailbox(session: &Session, kept: &Mutex<Option<Mailbox>>) -> Result<Mailbox, MailError> {
+    let now = Mailbox::of_session(&session.read()?, session.secrets.clone())?;
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*kept {
+        Some(last) if last.binding() == now.binding() => Ok(last.clone()),
+        _ => Ok(kept.insert(now).clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn desk(manifest: impl Fn() -> Result<Manifest, String> + Send + Sync + 'static) -> Desk {
+        let desk = Desk::new(Session { manifest: Box::new(manifest), secrets: PathBuf::new(), state: PathBuf::new() });
+        Desk { patience: Duration::from_millis(20), ..desk }
+    }
+
+    #[tokio::test]
+    async fn calls_that_hang_take_two_threads_and_no_more() {
+        let (hang, gate) = channel::<()>();
+        let gate: Mutex<Receiver<()>> = Mutex::new(gate);
+        let (came, begun) = channel();
+        let desk = desk(move || {
+            came.send(()).unwrap();
+            // Ends when the test lets go of its end.
+            gate.lock().unwrap().recv().unwrap_or_default();
+            Err("gone".to_owned())
+        });
+        let ask = || desk.answer(MailCall::Status);
+        // A caller that leaves takes no seat with it, and gives none back before its work has ended.
+        for _ in 0..SEATS {
+            assert!(timeout(Duration::from_millis(20), ask()).await.is_err());
+            begun.recv().unwrap();
+        }
+        let late = ask().await.unwrap_err();
+        assert_eq!((late.code(), late.status(), late.retry_after()), ("mail_unavailable", 502, Some(5)));
+        assert!(begun.try_recv().is_err(), "it took no thread");
+        drop(hang);
+        let mut answer = ask().await;
+        while matches!(answer, Err(MailError::Unavailable(_))) {
+            answer = ask().await;
+        }
+        assert_eq!(answer.unwrap_err().code(), "mailbox_not_bound");
     }
 }

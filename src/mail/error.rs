@@ -30,6 +30,9 @@ pub enum MailError {
     /// The address is not registered, or belongs to somebody else now.
     #[error("{0}")]
     NotRegistered(String),
+    /// Somebody else has the address.
+    #[error("{0}")]
+    Taken(String),
     /// The mailbox is not what it has to be: a link leads elsewhere, a file is damaged.
     #[error("{0}")]
     Damaged(String),
@@ -56,6 +59,7 @@ impl MailError {
             Self::Unsupported(_) => "mail_unsupported",
             Self::NotBound(_) => "mailbox_not_bound",
             Self::NotRegistered(_) => "mailbox_not_registered",
+            Self::Taken(_) => "address_taken",
             Self::Damaged(_) => "mailbox_damaged",
             Self::Full(_) => "disk_full",
             Self::Unavailable(_) => "mail_unavailable",
@@ -72,7 +76,7 @@ impl MailError {
             | Self::Unsupported(_)
             | Self::NotBound(_)
             | Self::NotRegistered(_) => 422,
-            Self::NoReply => 409,
+            Self::NoReply | Self::Taken(_) => 409,
             Self::Loop(_) => 429,
             Self::Full(_) => 507,
             Self::Damaged(_) | Self::Unavailable(_) | Self::Rejected(_) => 502,
@@ -100,6 +104,7 @@ impl MailError {
             "mail_unsupported" => Self::Unsupported(empty()),
             "mailbox_not_bound" => Self::NotBound(empty()),
             "mailbox_not_registered" => Self::NotRegistered(empty()),
+            "address_taken" => Self::Taken(empty()),
             "mailbox_damaged" => Self::Damaged(empty()),
             "disk_full" => Self::Full(empty()),
             "mail_unavailable" => Self::Unavailable(empty()),
@@ -118,6 +123,7 @@ impl MailError {
             Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
             Self::NotBound(_) => "`agents mail bind` gives the session a mailbox",
             Self::NotRegistered(_) => "`agents mail bind` binds the agent to its address again",
+            Self::Taken(_) => "`--mode stash` parks the other mailbox, `--mode force` removes it",
             Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
             Self::Full(_) => "free some space and send it again",
             Self::Unavailable(_) => "try again; nothing was lost",
@@ -135,7 +141,8 @@ impl From<MailError> for Failure {
             | MailError::Loop(_)
             | MailError::Unsupported(_)
             | MailError::NotBound(_)
-            | MailError::NotRegistered(_) => ErrorCode::Refused,
+            | MailError::NotRegistered(_)
+            | MailError::Taken(_) => ErrorCode::Refused,
             MailError::Damaged(_) | MailError::Full(_) | MailError::Rejected(_) => ErrorCode::Internal,
             MailError::Unavailable(_) => ErrorCode::Timeout,
         };
@@ -159,6 +166,7 @@ mod tests {
             MailError::Unsupported(text()),
             MailError::NotBound(text()),
             MailError::NotRegistered(text()),
+            MailError::Taken(text()),
             MailError::Damaged(text()),
             MailError::Full(text()),
             MailError::Unavailable(text()),

@@ -8,8 +8,10 @@
 
 mod desk;
 mod error;
+mod fence;
 pub mod filesystem;
 pub mod jmap;
+pub mod message;
 
 use std::path::PathBuf;
 

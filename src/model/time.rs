@@ -24,6 +24,21 @@ impl Moment {
         self.0.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
     }
 
+    /// `2026-11-21T11:52:33Z`: mail (contract section 0).
+    pub fn iso_seconds_z(self) -> String {
+        self.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// `2026-11-21T11:52:33.120456Z`: the version of a mail binding (contract section 0).
+    pub fn iso_micros_z(self) -> String {
+        self.0.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    }
+
+    /// Nanoseconds behind the second.
+    pub fn nanoseconds(self) -> u32 {
+        self.0.subsec_nanosecond().unsigned_abs()
+    }
+
     /// `2026-11-21T11:52:33.120Z`: our own journal, where seconds are too coarse.
     pub fn iso_millis(self) -> String {
         self.0.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()

@@ -70,6 +70,11 @@ pub fn variable(pid: u32, name: &str) -> Option<OsString> {
     process.environ().ok()?.remove(&OsString::from(name)).filter(|value| !value.is_empty())
 }
 
+/// The whole environment that a process was started with.
+pub fn environment(pid: u32) -> Option<Vec<(OsString, OsString)>> {
+    Some(Process::new(i32::try_from(pid).ok()?).ok()?.environ().ok()?.into_iter().collect())
+}
+
 /// When a process was started, to a hundredth of a second and as the wall clock goes now.
 pub fn started(identity: &ProcessIdentity, now: Moment) -> Option<Moment> {
     let up = procfs::Uptime::current().ok()?;

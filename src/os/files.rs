@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::process;
@@ -369,6 +370,24 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
         return refuse(format!("can be changed by others (mode {mode:04o})"));
     }
     Ok(())
+}
+
+/// SHA-256 in hexadecimal digits and size of a plain file, whatever its size. A link is followed: it is the caller's word.
+///
+/// # Errors
+/// [`FileError`].
+pub fn digest(path: &Path) -> Result<(String, u64), FileError> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let mut file = opened.map_err(|source| io_error("open", path, source))?;
+    let meta = file.metadata().map_err(|source| io_error("look at", path, source))?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
+        return Err(FileError::NotPlain { path: path.to_owned(), what });
+    }
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut file, &mut hash).map_err(|source| io_error("read", path, source))?;
+    Ok((format!("{:x}", hash.finalize()), bytes))
 }
 
 /// Inode of the path itself, `None` if there is nothing. Tells whether a file was replaced.

@@ -1,9 +1,9 @@
 //! Kernel locks on files that are never rewritten or removed. A free lock always beats a record.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -27,9 +27,13 @@ impl Lock {
     /// # Errors
     /// [`FileError`] if the lock file cannot be opened; `Ok(None)` if somebody holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
+        Self::try_take_as(path, 0o600)
+    }
+
+    fn try_take_as(path: &Path, mode: u32) -> Result<Option<Self>, FileError> {
         // The path may be replaced between opening and locking: then the lock guards nothing, so try the new file.
         for _ in 0..8 {
-            let file = open(path)?;
+            let file = open(path, mode)?;
             match file.try_lock_exclusive() {
                 Ok(()) => {}
                 Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(None),
@@ -81,7 +85,7 @@ pub fn is_held(path: &Path) -> Result<bool, FileError> {
         return Ok(false);
     }
     // Shared, so that two who ask at once do not take each other for the holder.
-    match FileExt::try_lock_shared(&open(path)?) {
+    match FileExt::try_lock_shared(&open(path, 0o600)?) {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(true),
         Err(source) => Err(FileError::Io { doing: "ask for the lock", path: path.to_owned(), source }),
@@ -105,6 +109,78 @@ pub fn wait_free(path: &Path, limit: Duration) -> Result<bool, FileError> {
     Ok(true)
 }
 
+/// A lock that others know as a file that exists while somebody works (`O_EXCL`), and that we hold in the kernel too.
+///
+/// Programs that only look whether the file is there wait for us, because ours is there while we work and gone
+/// afterwards. We wait for theirs as long as it can be the work of somebody alive; then it counts as left by a dead one.
+/// Among ourselves the kernel's lock alone decides, so that our own dead never make anybody wait.
+#[derive(Debug)]
+pub struct NamedLock {
+    // Held for its descriptor.
+    lock: Lock,
+}
+
+/// Mode bit of a lock file of ours, set by the call that makes it: tells it from one of another program.
+const OUR_MARK: u32 = 0o1000;
+
+impl NamedLock {
+    /// Takes the lock, waiting for its holder up to the limit. A file that somebody else made and that stays for
+    /// `foreign` is taken over.
+    ///
+    /// # Errors
+    /// [`FileError`] if the lock file cannot be made or opened; `Ok(None)` when the limit passed.
+    pub fn take_within(path: &Path, limit: Duration, foreign: Duration) -> Result<Option<Self>, FileError> {
+        let start = now();
+        // Since when a file of another program stands there, and which one.
+        let mut stranger: Option<(u64, Instant)> = None;
+        loop {
+            if let Some(lock) = Lock::try_take_as(path, 0o600 | OUR_MARK)? {
+                let is_ours = lock.is_marked();
+                let inode = files::inode(path).unwrap_or_default();
+                let since = match stranger {
+                    Some((seen, since)) if seen == inode => since,
+                    _ => now(),
+                };
+                if is_ours {
+                    return Ok(Some(Self { lock }));
+                }
+                if now().duration_since(since) >= foreign {
+                    lock.mark()?;
+                    return Ok(Some(Self { lock }));
+                }
+                stranger = Some((inode, since));
+            }
+            if now().duration_since(start) >= limit {
+                return Ok(None);
+            }
+            pause(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for NamedLock {
+    fn drop(&mut self) {
+        // While it is still locked: whoever waits for it finds that the name is another file's, and tries again.
+        if self.lock.is_still_the_path() {
+            drop(files::remove(&self.lock.path));
+        }
+    }
+}
+
+impl Lock {
+    fn is_marked(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.mode() & OUR_MARK != 0)
+    }
+
+    fn mark(&self) -> Result<(), FileError> {
+        self.file.set_permissions(Permissions::from_mode(0o600 | OUR_MARK)).map_err(|source| FileError::Io {
+            doing: "lock",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "measures how long it has waited, nothing else")]
 fn now() -> Instant {
     Instant::now()
@@ -115,13 +191,13 @@ fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-fn open(path: &Path) -> Result<File, FileError> {
+fn open(path: &Path, mode: u32) -> Result<File, FileError> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(mode)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(|source| FileError::Io { doing: "open the lock", path: path.to_owned(), source })
@@ -142,6 +218,26 @@ mod tests {
         assert!(is_held(&path).unwrap());
         drop(held);
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn a_named_lock_is_there_while_it_is_held_and_gone_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let take =
+            |limit| NamedLock::take_within(&path, Duration::from_millis(limit), Duration::from_millis(40)).unwrap();
+        let held = take(0);
+        assert!(held.is_some() && path.exists() && take(5).is_none());
+        drop(held);
+        assert!(!path.exists());
+        // Left by one of ours that died: free at once.
+        std::mem::forget(Lock::try_take_as(&path, 0o600 | OUR_MARK).unwrap().map(|lock| lock.file.unlock()));
+        assert!(path.exists() && take(0).is_some());
+        // Made by a program that only makes and removes files: waited for, and taken over when nobody can live any more.
+        files::create_if_missing(&path).unwrap();
+        assert!(take(10).is_none() && path.exists());
+        assert!(take(10_000).is_some());
+        assert!(!path.exists());
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! signal reaches the process that was meant or nobody. Every room that needs the system comes here.
 
 pub mod alarm;
+pub mod beneath;
+pub mod child;
 pub mod clock;
 pub mod family;
 pub mod files;
+pub mod folder;
 pub mod lock;
 pub mod notify;
 pub mod peer;

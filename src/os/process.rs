@@ -25,6 +25,12 @@ pub fn identify(pid: u32) -> Option<ProcessIdentity> {
     Some(ProcessIdentity { pid, start_ticks: stat.starttime, boot_id: boot_id() })
 }
 
+/// The identity of a child of this process, also of one that has ended and was not reaped yet.
+pub(super) fn identify_or_zombie(pid: u32) -> Option<ProcessIdentity> {
+    let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    Some(ProcessIdentity { pid, start_ticks: stat.starttime, boot_id: boot_id() })
+}
+
 /// This process.
 pub fn myself() -> ProcessIdentity {
     identify(std::process::id()).unwrap_or(ProcessIdentity {

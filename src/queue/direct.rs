@@ -20,6 +20,7 @@ use super::{
     AgentNow, Key, Queue, Refusal, admission,
     approvals::DirectAnswer,
     door::key_reused,
+    headless::DirectTurn,
     recover::After,
     run::{Done, Text},
     worker::Worker,
@@ -52,6 +53,7 @@ pub(super) enum Job {
     Prompt(DirectPrompt, oneshot::Sender<Result<ControlPromptSent, Refusal>>),
     Keys(DirectKeys, oneshot::Sender<Result<ControlInputSent, Refusal>>),
     Answer(DirectAnswer, oneshot::Sender<Result<ApprovalAnswered, Refusal>>),
+    Turn(DirectTurn, oneshot::Sender<Result<ControlPromptSent, Refusal>>),
 }
 
 #[derive(Debug)]
@@ -112,7 +114,7 @@ impl Queue {
         self.note_refused(policy, refusal, None).await;
     }
 
-    async fn note_refused(&self, policy: AdmissionPolicy, refusal: &Refusal, tracked: Option<&Value>) {
+    pub(super) async fn note_refused(&self, policy: AdmissionPolicy, refusal: &Refusal, tracked: Option<&Value>) {
         let mut data = json!({ "admission_policy": policy, "error_code": refusal.code, "detail": refusal.detail,
             "refused_at_utc": clock::now().iso_seconds() });
         add(&mut data, tracked.unwrap_or(&tracked_as(None, false)));
@@ -140,7 +142,7 @@ impl Queue {
     }
 
     /// A prompt that wants to disturb nobody is alone, or is refused: of two at once exactly one goes on.
-    fn only_one(&self) -> Result<Alone, Refusal> {
+    pub(super) fn only_one(&self) -> Result<Alone, Refusal> {
         if let Some(running) = self.inner.activity.borrow().running.as_ref() {
             return Err(Refusal::new(409, "not_ready", format!("request {running} is being typed")));
         }
@@ -201,7 +203,7 @@ impl Queue {
 
 /// Held while a prompt that wants to be alone is on its way.
 #[derive(Debug)]
-struct Alone(Arc<AtomicBool>);
+pub(super) struct Alone(Arc<AtomicBool>);
 
 impl Alone {
     fn take(flag: &Arc<AtomicBool>) -> Option<Self> {
@@ -216,7 +218,7 @@ impl Drop for Alone {
 }
 
 /// What was seen of the agent, in the words of the contract's events (section 1.8); null where nobody looked.
-fn tracked_as(reading: Option<&Reading>, stable: bool) -> Value {
+pub(super) fn tracked_as(reading: Option<&Reading>, stable: bool) -> Value {
     let Some(reading) = reading else {
         return json!({ "tracked_turn_phase": null, "tracked_accepting_input": null, "tracked_editing_input": null,
             "tracked_ready_posture": null, "tracked_pending_input": null, "tracked_stable": null });
@@ -237,7 +239,7 @@ fn tracked_as(reading: Option<&Reading>, stable: bool) -> Value {
         "tracked_ready_posture": posture, "tracked_pending_input": pending, "tracked_stable": stable })
 }
 
-fn add(data: &mut Value, more: &Value) {
+pub(super) fn add(data: &mut Value, more: &Value) {
     if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
         data.extend(more.clone());
     }
@@ -269,6 +271,8 @@ impl Worker {
             Job::Prompt(_, answer) if answer.is_closed() => {}
             Job::Keys(_, answer) if answer.is_closed() => {}
             Job::Answer(_, answer) if answer.is_closed() => {}
+            // Another worker's.
+            Job::Turn(..) => {}
             Job::Answer(direct, answer) => {
                 let done = if direct.epoch == epoch { self.answer(&direct).await } else { Err(other()) };
                 self.notice(done.as_ref().err());

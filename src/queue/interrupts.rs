@@ -101,6 +101,9 @@ impl Interrupts {
 
     /// Presses the key, once, and records what came of it.
     async fn press(&self, id: &RequestId, pid: u32) -> Round {
+        if let Some(chats) = self.queue.inner.place.chats.clone() {
+            return if self.queue.interrupt_turn(&chats, id).await { Round::Again } else { Round::Later };
+        }
         let (store, hand) = (&self.queue.inner.store, self.queue.hand());
         let intent = Note::new(Receipt::Typing).seen(json!({ "pane": hand.pane().to_string(), "pane_pid": pid }));
         match store.begin(id, clock::now(), vec![intent]).await {

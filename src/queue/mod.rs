@@ -13,6 +13,7 @@ pub mod coalesce;
 mod direct;
 mod door;
 mod given_back;
+mod headless;
 mod interrupts;
 mod keyed;
 mod keys;
@@ -33,6 +34,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use headless::{Chats, HeadlessWorker};
 pub use interrupts::Interrupts;
 pub use receipts::TurnReceipts;
 pub use refusal::Refusal;
@@ -98,6 +100,8 @@ pub struct Place {
     pub tool: String,
     /// Who knows what the agent does, and how its screen is read.
     pub tracker: Tracker,
+    /// The conversations of an agent whose turns are processes; `None` for one in a terminal.
+    pub chats: Option<Arc<Chats>>,
 }
 
 impl Place {
@@ -183,6 +187,11 @@ impl Queue {
     /// Rows that wait, as of the last commit.
     pub fn depth(&self) -> Depth {
         self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
+    }
+
+    /// Is there a terminal to type into? Turns of other agents are processes.
+    pub fn has_terminal(&self) -> bool {
+        self.inner.place.chats.is_none()
     }
 
     /// Changes when the agent comes, goes, or is another one.

@@ -215,7 +215,7 @@ impl Worker {
     }
 
     /// Ends a request of which nobody can say what became of it.
-    async fn uncertain(&self, row: &QueuedRow, reason: &str, detail: &str) -> Result<bool, JournalClosed> {
+    pub(super) async fn uncertain(&self, row: &QueuedRow, reason: &str, detail: &str) -> Result<bool, JournalClosed> {
         let note = Note::new(Receipt::Indeterminate).because(reason, detail);
         let error = format!("indeterminate ({reason}): {detail}");
         let store = &self.queue.inner.store;

@@ -30,13 +30,13 @@ use crate::{
 };
 
 /// Rows that are looked at together: control intents meet their neighbours among them.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// The shortest and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(500));
 
 /// How long a store that took nothing is left alone: a full disk is somebody's to empty.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks at a program that works and paints.
 const WORKING: Duration = Duration::from_millis(60);
@@ -51,12 +51,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Worker {
     pub(super) queue: Queue,
-    jobs: mpsc::Receiver<Job>,
+    pub(super) jobs: mpsc::Receiver<Job>,
     began: Instant,
     pub(super) quiet: Quiet,
     pub(super) turn: Option<Turn>,
     /// What each waiting request was last told it waits for.
-    told: HashMap<RequestId, &'static str>,
+    pub(super) told: HashMap<RequestId, &'static str>,
     pause: Duration,
     /// The last text that a tool took from here.
     pub(super) submitted: Option<(RequestId, String)>,
@@ -351,7 +351,7 @@ impl Worker {
     }
 
     /// The agent is away: its turn is over, and what waits has to know why.
-    async fn abandoned(&mut self, rows: &[QueuedRow]) {
+    pub(super) async fn abandoned(&mut self, rows: &[QueuedRow]) {
         if let Some(turn) = self.turn.take() {
             self.queue.remember(&turn.id, vec![Turn::lost()]).await;
         }
@@ -362,7 +362,7 @@ impl Worker {
     }
 
     /// What was accepted for an earlier process of the agent waits for somebody to decide.
-    async fn undecided(&mut self, rows: &[QueuedRow], epoch: u64) {
+    pub(super) async fn undecided(&mut self, rows: &[QueuedRow], epoch: u64) {
         for row in rows.iter().filter(|row| row.epoch < epoch) {
             let detail = "the agent was replaced since it was accepted; `agents gateway reconcile` decides about it";
             self.defer(&row.id, "reconciliation", detail.to_owned()).await;
@@ -377,7 +377,7 @@ impl Worker {
     }
 
     /// Tells a request what it waits for, once for each reason.
-    async fn defer(&mut self, id: &RequestId, reason: &'static str, detail: String) {
+    pub(super) async fn defer(&mut self, id: &RequestId, reason: &'static str, detail: String) {
         // It passes by itself in a moment, and nobody could do anything about it.
         if reason == "settling" || self.told.insert(id.clone(), reason) == Some(reason) {
             return;
@@ -404,7 +404,7 @@ impl Worker {
     }
 
     /// Nothing to do until something happens, or until the first row is too old, wherever it stands.
-    async fn until_expiry(&self, rows: &[QueuedRow]) -> Next {
+    pub(super) async fn until_expiry(&self, rows: &[QueuedRow]) -> Next {
         if rows.is_empty() {
             return Next::Idle;
         }
@@ -419,7 +419,7 @@ impl Worker {
     }
 
     /// Ends what is too old; was there anything?
-    async fn expired(&self, rows: &[QueuedRow]) -> bool {
+    pub(super) async fn expired(&self, rows: &[QueuedRow]) -> bool {
         let now = clock::now();
         let first = rows.iter().any(|row| row.expires_at.is_some_and(|at| at <= now));
         if !first && rows.len() < AT_ONCE {
@@ -440,7 +440,7 @@ impl Worker {
     }
 
     /// Drops control intents that later ones made superfluous; was there anything?
-    async fn coalesced(&self, rows: &[QueuedRow]) -> bool {
+    pub(super) async fn coalesced(&self, rows: &[QueuedRow]) -> bool {
         let waiting: Vec<Waiting> = rows.iter().map(waiting).collect();
         let left = coalesce(run_around(&waiting, 0));
         if left.superseded.is_empty() {

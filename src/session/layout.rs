@@ -34,12 +34,17 @@ impl Home {
         self.0.join("join.lock")
     }
 
+    /// The memory of an agent: it outlives its sessions (contract section 0.1).
+    pub fn memory(&self, id: &AgentId) -> PathBuf {
+        self.0.join("memory").join("agents").join(id.as_str())
+    }
+
     /// `detectors/`: a person's own profiles of agent programs.
     pub fn detectors(&self) -> PathBuf {
         self.0.join("detectors")
     }
 
-    /// `mailbox/`: mailboxes that the agents of this home share.
+    /// `mailbox/`: the mailbox root that is used when nobody names another.
     pub fn mailbox(&self) -> PathBuf {
         self.0.join("mailbox")
     }
@@ -111,6 +116,12 @@ impl SessionRoot {
         tool_home = "tool-home";
         /// Credentials of the mailbox, one file each.
         mailbox_secrets = "mailbox-secrets";
+        /// How the turns of a headless agent are started. Its presence makes a session headless.
+        headless = "headless.json";
+        /// Which turn was started last.
+        headless_turn = "headless-turn.json";
+        /// One folder for each turn of a headless agent.
+        turn_artifacts = "manifest.turn-artifacts";
         /// Everything of the gateway.
         gateway = "gateway";
         /// `v1`.

@@ -1,10 +1,15 @@
 //! The manifest of a session that we launch or adopt, and the placeholders that let other programs resume it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{documents, layout::SessionRoot};
 use crate::{
-    api::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Origin, Runtime, TmuxSection},
+    api::{
+        AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, MemoryPaths, Origin, Runtime,
+        TmuxSection,
+    },
     model::{AgentId, AgentName, Moment, ToolName},
     os::files::{self, FileError},
 };
@@ -37,8 +42,27 @@ pub struct NewManifest<'a> {
     pub window_name: &'a str,
     /// UUID of this publication.
     pub generation: &'a str,
+    /// Its turns are processes; `None` for a program in a terminal.
+    pub headless: Option<Headless<'a>>,
     /// Now.
     pub now: Moment,
+}
+
+/// What the contract knows of a headless session.
+#[derive(Debug, Clone, Copy)]
+pub struct Headless<'a> {
+    /// The backend of its tool, or [`BACKEND`] for a tool that the contract has none for.
+    pub backend: &'static str,
+    /// `none`, `last` or `exact`: which conversation a first turn takes up.
+    pub resume_kind: &'static str,
+    /// Its id, exactly with `exact`.
+    pub resume_value: Option<&'a str>,
+}
+
+impl NewManifest<'_> {
+    fn backend(&self) -> &'static str {
+        self.headless.map_or(BACKEND, |headless| headless.backend)
+    }
 }
 
 /// The variable that names a tool's own home folder (contract section 0); ours for tools that have none.
@@ -58,18 +82,16 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     let (tool, directory) = (new.tool.as_str(), new.working_directory);
     let joined = new.origin == Origin::Joined;
     let session_id = root.name();
+    let memory = memory(root, new.id);
     let authority = json!({
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
     });
-    let mut metadata = json!({ "tmux_window_name": new.window_name });
-    if joined {
-        metadata["session_origin"] = json!("joined_tmux");
-        metadata["joined_launch_mode"] = json!("tui");
-    }
+    let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
+    let in_terminal = headless.is_none();
     Manifest {
         schema_version: 4,
-        backend: BACKEND.to_owned(),
+        backend: new.backend().to_owned(),
         tool: tool.to_owned(),
         role_name: new.name.to_string(),
         created_at_utc: new.now.iso_seconds(),
@@ -82,9 +104,9 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         registry_launch_authority: "runtime".to_owned(),
         runtime: Runtime {
             session_id: Some(session_id.clone()),
-            memory_root: None,
-            memo_file: None,
-            pages_dir: None,
+            memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
+            memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
+            pages_dir: memory.map(|memory| memory.pages_dir),
             agent_def_dir: Some(path(root.agent_def())),
             agent_pid: None,
             registry_generation_id: text(new.generation),
@@ -100,7 +122,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         }),
         interactive: Some(interactive(new)),
         agent_launch_authority: Some(AgentLaunchAuthority {
-            backend: BACKEND.to_owned(),
+            backend: new.backend().to_owned(),
             tool: tool.to_owned(),
             tmux_session_name: text(new.session_name),
             primary_window_index: "0".to_owned(),
@@ -116,18 +138,47 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
             launch_env: None,
         }),
         gateway_authority: Some(GatewayAuthority { attach: authority.clone(), control: authority }),
-        launch_plan: launch_plan(root, new, metadata),
+        launch_plan: launch_plan(root, new, metadata(new)),
         launch_policy_provenance: None,
         system_prompt: Some(system_prompt(new)),
         backend_state: backend_state(new),
         codex: None,
-        headless: None,
-        local_interactive: Some(json!({
-            "turn_index": 0, "role_bootstrap_applied": true, "working_directory": directory,
-        })),
+        headless,
+        local_interactive: in_terminal.then(|| {
+            json!({
+                "turn_index": 0, "role_bootstrap_applied": true, "working_directory": directory,
+            })
+        }),
         cao: None,
         houmao_server: None,
     }
+}
+
+/// Where the agent's memory is; `None` for a session that belongs to no home.
+pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
+    let memory = root.home()?.memory(id);
+    let text = |path: std::path::PathBuf| path.to_str().map(str::to_owned);
+    Some(MemoryPaths {
+        schema_version: 1,
+        // The contract's names: its own programs find an agent's memory by them.
+        memo_file: text(memory.join("houmao-memo.md"))?,
+        pages_dir: text(memory.join("pages"))?,
+        memory_root: text(memory)?,
+    })
+}
+
+fn metadata(new: &NewManifest<'_>) -> Value {
+    let mut metadata = json!({ "tmux_window_name": new.window_name });
+    if new.headless.is_some() {
+        metadata["headless_output_format"] = json!("stream-json");
+        metadata["headless_display_style"] = json!("plain");
+        metadata["headless_display_detail"] = json!("concise");
+    }
+    if new.origin == Origin::Joined {
+        metadata["session_origin"] = json!("joined_tmux");
+        metadata["joined_launch_mode"] = json!(if new.headless.is_some() { "headless" } else { "tui" });
+    }
+    metadata
 }
 
 fn interactive(new: &NewManifest<'_>) -> Interactive {
@@ -144,7 +195,7 @@ fn interactive(new: &NewManifest<'_>) -> Interactive {
 fn launch_plan(root: &SessionRoot, new: &NewManifest<'_>, metadata: Value) -> LaunchPlan {
     let tool = new.tool.as_str();
     LaunchPlan {
-        backend: BACKEND.to_owned(),
+        backend: new.backend().to_owned(),
         tool: tool.to_owned(),
         executable: new.program.first().cloned().unwrap_or_else(|| tool.to_owned()),
         args: new.program.iter().skip(1).cloned().collect(),
@@ -171,11 +222,23 @@ fn system_prompt(new: &NewManifest<'_>) -> Value {
 }
 
 fn backend_state(new: &NewManifest<'_>) -> Value {
+    let mut state = headless_section(new);
+    for (key, value) in [
+        ("tmux_session_name", new.session_name),
+        ("tmux_window_name", new.window_name),
+        ("tmux_window_id", &new.window_id),
+        ("tmux_pane_id", &new.pane_id),
+    ] {
+        state[key] = json!(value);
+    }
+    state
+}
+
+fn headless_section(new: &NewManifest<'_>) -> Value {
     json!({
         "turn_index": 0, "role_bootstrap_applied": true, "working_directory": new.working_directory,
-        "tmux_session_name": new.session_name, "tmux_window_name": new.window_name,
-        "tmux_window_id": new.window_id, "tmux_pane_id": new.pane_id,
-        "session_id": null, "resume_selection_kind": "none", "resume_selection_value": null,
+        "session_id": null, "resume_selection_kind": new.headless.map_or("none", |headless| headless.resume_kind),
+        "resume_selection_value": new.headless.and_then(|headless| headless.resume_value),
     })
 }
 
@@ -211,6 +274,10 @@ pub fn write_placeholders(root: &SessionRoot, new: &NewManifest<'_>) -> Result<(
     let role = root.agent_def().join("roles").join(new.name.as_str());
     files::create_private_dir(&role)?;
     files::create_private_dir(&root.tool_home())?;
+    if let Some(memory) = memory(root, new.id) {
+        files::create_private_dir(Path::new(&memory.pages_dir))?;
+        files::create_if_missing(Path::new(&memory.memo_file))?;
+    }
     files::create_if_missing(&role.join("system-prompt.md"))?;
     files::create_if_missing(&root.launch_env())?;
     let tool = new.tool.as_str();

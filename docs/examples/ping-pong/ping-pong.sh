@@ -26,6 +26,7 @@ trap 'exit 130' INT TERM
 # Each gets a session, and an address in the mailbox root that both share: ping@agents.localhost and pong@…
 for name in ping pong; do
     "$agents" launch "$name" --quiet --mailbox -- sh "$here/player.sh" "$agents" "$name" "$rounds" >/dev/null
+    tmux -S "$AGENTS_TMUX_SOCKET" wait-for -S "$name"
 done
 
 # The first ball. From here on they play alone.

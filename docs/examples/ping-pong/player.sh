@@ -5,6 +5,9 @@
 set -eu
 agents=$1 name=$2 rounds=$3
 
+# Its session is known to `agents` when its launch is over. tmux remembers a signal that came first.
+tmux wait-for "$name"
+
 while :; do
     # One line when there is unread mail: time, sender, subject, reference. No sleeping, no polling.
     line=$("$agents" mail watch --quiet --unread --count 1)

@@ -9,6 +9,7 @@ use super::{
     duration::{duration, seconds},
     prompts::idempotency_key,
 };
+use crate::mail::filesystem::RegisterMode;
 
 /// `agents mail`.
 #[derive(Debug, Subcommand)]
@@ -294,6 +295,27 @@ pub(in crate::cli) struct MailBind {
     /// Its address [default: the agent's name at agents.localhost]
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::cli) address: Option<String>,
+    /// What becomes of another owner's mailbox: nothing, parked, or removed
+    #[arg(long, value_enum, default_value = "safe", value_name = "MODE")]
+    pub(in crate::cli) mode: BindMode,
+}
+
+/// What becomes of another owner's mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum BindMode {
+    Safe,
+    Stash,
+    Force,
+}
+
+impl From<BindMode> for RegisterMode {
+    fn from(mode: BindMode) -> Self {
+        match mode {
+            BindMode::Safe => Self::Safe,
+            BindMode::Stash => Self::Stash,
+            BindMode::Force => Self::Force,
+        }
+    }
 }
 
 /// Where the mailboxes are.

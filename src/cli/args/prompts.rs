@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 
-use super::{Selectors, duration::duration};
+use super::{Selectors, TurnModel, duration::duration};
 use crate::{
     api::{AdmissionPolicy, RequestFilter, parse_expires_in},
     lifecycle::direct::WaitFor,
@@ -28,6 +28,8 @@ pub(in crate::cli) struct DirectPrompt {
     /// Type it now or not at all [default: when the agent is ready]
     #[arg(long, value_name = "POLICY")]
     pub(in crate::cli) admission_policy: Option<Policy>,
+    #[command(flatten)]
+    pub(in crate::cli) model: TurnModel,
     /// How far to wait
     #[arg(long, value_name = "RECEIPT", num_args = 0..=1, require_equals = true, default_missing_value = "submitted", default_value = "submitted")]
     pub(in crate::cli) wait: Until,
@@ -62,6 +64,8 @@ pub(in crate::cli) struct GatewayPrompt {
     /// In a new conversation of the agent; only with --admission-policy ready-only
     #[arg(long, requires = "admission_policy")]
     pub(in crate::cli) new_chat: bool,
+    #[command(flatten)]
+    pub(in crate::cli) model: TurnModel,
 }
 
 /// `agents gateway interrupt`.

@@ -3,6 +3,7 @@
 mod ag_ui;
 mod approvals;
 mod interrupt;
+mod mail_notifier;
 mod prompt;
 mod reconcile;
 mod record;
@@ -66,6 +67,7 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Approve(words) => approvals::answer(context, &words, report),
         Gateway::Screen(words) => screen::run(context, &words, report),
         Gateway::Record(words) => record::run(context, &words, report),
+        Gateway::MailNotifier(words) => mail_notifier::run(context, &words, report),
         Gateway::Logs { selectors, follow, lines } => logs::run(context, &selectors, follow, lines, report),
     }
 }

@@ -6,14 +6,15 @@ use serde_json::json;
 
 use crate::{
     cli::{args::Selectors, follow, render, report::Reporter, setting},
-    lifecycle::direct,
+    lifecycle::{direct, headless},
     model::Failure,
     target::Context,
 };
 
 pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, selectors)?;
-    let receipts = direct::interrupt(&target)?;
+    let receipts =
+        if headless::is_headless(&target) { headless::interrupt_turn(&target)? } else { direct::interrupt(&target)? };
     if report.wants_json() {
         render::json(&json!({ "receipts": receipts }));
     } else {

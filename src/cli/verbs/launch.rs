@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{args::Launch, render, report::Reporter, setting::absolute},
     lifecycle::{self, AttachOptions, Created, LaunchOptions, MailboxWish},
+    mail::filesystem::RegisterMode,
     model::{AgentId, AgentName, ErrorCode, Failure, SessionName, ToolName, shell_quote},
     target::{self, Context},
 };
@@ -24,6 +25,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         program: words.program.clone(),
         path: std::env::var_os("PATH"),
         mailbox: words.mailbox.as_deref().map(|address| wish(Some(address), words.mail_root.as_deref())).transpose()?,
+        headless: words.turns.options(),
         hooks: !words.no_hooks,
     };
     let created = lifecycle::launch(context, &options)?;
@@ -76,7 +78,7 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
 /// The mailbox that was asked for; an empty address means the agent's name.
 pub(super) fn wish(address: Option<&str>, root: Option<&Path>) -> Result<MailboxWish, Failure> {
     let address = address.filter(|address| !address.is_empty()).map(str::parse).transpose()?;
-    Ok(MailboxWish { address, root: root.map(absolute).transpose()? })
+    Ok(MailboxWish { address, root: root.map(absolute).transpose()?, mode: RegisterMode::default() })
 }
 
 /// A made or adopted session as JSON.

@@ -21,7 +21,7 @@ use crate::{
         setting,
     },
     client::{Call, CallError, Gateway},
-    lifecycle::{self, Live},
+    lifecycle::{self, Live, MailboxWish},
     mail::{MailError, Mailbox},
     model::{ErrorCode, Failure, shell_quote},
     target::{Context, Target},
@@ -59,6 +59,7 @@ pub(super) fn run(context: &Context, words: &Mail, report: &Reporter) -> Result<
 fn bind(context: &Context, words: &args::MailBind, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, &words.selectors)?;
     let wish = launch::wish(words.address.as_deref(), words.root.dir.as_deref())?;
+    let wish = MailboxWish { mode: words.mode.into(), ..wish };
     let binding = json!(lifecycle::bind_mailbox(context, &target, &wish)?);
     if report.wants_json() {
         render::json(&json!({ "mailbox": binding }));

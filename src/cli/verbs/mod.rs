@@ -13,6 +13,8 @@ mod launch;
 mod list;
 mod logs;
 mod mail;
+mod mailbox;
+mod memory;
 mod pages;
 mod prompt;
 mod relaunch;
@@ -20,6 +22,7 @@ mod replay;
 mod show;
 mod state;
 mod stop;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -42,11 +45,16 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::AttachTerminal(words) => attach_terminal::run(&context()?, words, report),
         Command::Prompt(words) => prompt::run(&context()?, &words, report),
         Command::Interrupt(selectors) => interrupt::run(&context()?, &selectors, report),
+        Command::Turn(words) => turn::run(&context()?, &words, report),
+        Command::HeadlessTurn(words) => turn::runner(&words),
+        Command::HeadlessView(words) => turn::view(&words),
         Command::Stop(selectors) => stop::run(&context()?, &selectors, report),
         Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
         Command::Mail(words) => mail::run(&context()?, &words, report),
+        Command::Mailbox(words) => mailbox::run(&context()?, words, report),
+        Command::Memory(words) => memory::run(&context()?, &words, report),
         Command::Replay(words) => replay::run(&words, report),
         Command::Contract(words) => contract::run(&words, report),
         Command::AgentEvent(words) => Ok(agent_event::run(&words)),

@@ -4,9 +4,12 @@ use std::{process::ExitCode, time::Duration};
 
 use serde_json::json;
 
-use super::gateway::tui::{composer, last_turn};
+use super::{
+    gateway::tui::{composer, last_turn},
+    turn,
+};
 use crate::{
-    api::{Explanation, TuiState},
+    api::{Explanation, HeadlessState, TuiState},
     cli::{args::Selectors, render, report::Reporter, setting},
     client::Call,
     lifecycle,
@@ -24,8 +27,9 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         AgentPane::Missing(why) => Some(why.as_str()),
         _ => None,
     };
-    let live = live(&target);
     let mail = lifecycle::unread(&target.root, &target.manifest);
+    let headless = lifecycle::headless::is_headless(&target).then(|| headless_state(&target));
+    let live = if headless.is_some() { None } else { live(&target) };
     if report.wants_json() {
         render::json(&json!({
             "agent_name": target.manifest.agent_name,
@@ -39,6 +43,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "in_mode": pane.map(|pane| pane.in_mode),
             "input_off": pane.map(|pane| pane.input_off),
             "mailbox": mail.as_ref().map(super::list::mail),
+            "headless": headless,
             "live": live.as_ref().map(|(state, explanation)| json!({
                 "phase": state.turn.phase,
                 "since_utc": explanation.since_utc,
@@ -65,6 +70,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
     }
     rows.extend(why.map(|why| ("reason", why.to_owned())));
     match &live {
+        _ if headless.is_some() => rows.extend(turn::now(&target, headless.as_ref().and_then(Option::as_ref))),
         Some((state, explanation)) => rows.extend(now(state, explanation)),
         None => report.note("no gateway watches it: `agents gateway attach` starts one, which knows more"),
     }
@@ -78,6 +84,11 @@ fn live(target: &Target) -> Option<(TuiState, Explanation)> {
     let gateway = lifecycle::reach(target, Duration::ZERO).ok()?;
     let state = gateway.call(&Call::get("/v1/control/tui/state")).ok()?;
     Some((state, gateway.call(&Call::get("/v1/explain")).ok()?))
+}
+
+fn headless_state(target: &Target) -> Option<HeadlessState> {
+    let gateway = lifecycle::reach(target, Duration::ZERO).ok()?;
+    gateway.call(&Call::get("/v1/control/headless/state")).ok()
 }
 
 fn now(state: &TuiState, explanation: &Explanation) -> Vec<(&'static str, String)> {

@@ -7,8 +7,9 @@ use axum::{
     http::{Request, StatusCode},
 };
 
+use super::headless::expect_terminal;
 use crate::{
-    api::{AdmissionPolicy, ChatMode, ControlInputSent, ControlPrompt, ControlPromptSent, parse_keys},
+    api::{AdmissionPolicy, ChatMode, ControlInputSent, ControlPrompt, ControlPromptSent, SubmitPrompt, parse_keys},
     app::App,
     http::{bodies, body, error::Problem, headers::key},
     queue::Refusal,
@@ -24,15 +25,29 @@ pub(in crate::http) async fn prompt(
     let key = key(&head.headers, &head.method, head.uri.path(), &content)?;
     let prompt = bodies::control_prompt(&body::parse(&content)?)?;
     let policy = prompt.admission_policy;
-    if let Some(unfit) = unfit(&prompt) {
+    let headless = app.queue.chats().is_some();
+    if let Some(unfit) = if headless { unfit_for_turns(&prompt) } else { unfit(&prompt) } {
         // A closed queue is named first. The queue looks itself, but it knows earlier answers by their key.
         let refusal = app.queue.check_open().err().unwrap_or(unfit);
         app.queue.note_refused_prompt(policy, &refusal).await;
         return Err(Problem::prompt_refused(policy, &refusal));
     }
+    if headless {
+        let ControlPrompt { prompt, chat_session, execution, .. } = prompt;
+        let submit = SubmitPrompt { prompt, turn_id: None, chat_session, execution };
+        let sent = app.queue.control_turn(submit, key).await;
+        return sent.map(Json).map_err(|refusal| Problem::prompt_refused(policy, &refusal));
+    }
     let new_chat = prompt.chat_session.is_some();
     let sent = app.queue.control_prompt(prompt.prompt, policy, new_chat, key).await;
     sent.map(Json).map_err(|refusal| Problem::prompt_refused(policy, &refusal))
+}
+
+/// What an agent whose turns are processes cannot do: nothing can be put behind a turn that runs.
+fn unfit_for_turns(prompt: &ControlPrompt) -> Option<Refusal> {
+    let detail = "a headless agent takes `admission_policy` `ready_only` only: a turn runs, or none does";
+    (prompt.admission_policy != AdmissionPolicy::ReadyOnly)
+        .then(|| Refusal::new(422, "invalid_admission_policy", detail))
 }
 
 /// What a terminal cannot do, in the order of the contract's table.
@@ -63,6 +78,10 @@ pub(in crate::http) async fn send_keys(
     let content = body::receive(content).await?;
     let key = key(&head.headers, &head.method, head.uri.path(), &content)?;
     let input = bodies::control_input(&body::parse(&content)?)?;
+    if app.queue.chats().is_some() {
+        app.queue.check_open()?;
+        expect_terminal(&app)?;
+    }
     let keys = match parse_keys(&input.sequence, input.escape_special_keys) {
         Ok(keys) => keys,
         Err(unknown) => {

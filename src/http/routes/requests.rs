@@ -7,6 +7,7 @@ use axum::{
     http::{Request, StatusCode, Uri},
 };
 
+use super::headless::expect_no_direct_turn;
 use crate::{
     api::{RequestAccepted, RequestDetail, RequestFilter, RequestList, RequestPayload, RequestView},
     app::App,
@@ -31,8 +32,16 @@ pub(in crate::http) async fn create(
     let key = key(&head.headers, &head.method, head.uri.path(), &content)?;
     let expires_in = expires_in(&head.headers)?;
     let create = bodies::request_create(&body::parse(&content)?)?;
+    let headless = app.queue.chats().is_some();
+    if let RequestPayload::SubmitPrompt(prompt) = &create.payload
+        && headless
+        && app.queue.check_open().is_ok()
+    {
+        expect_no_direct_turn(&app, prompt)?;
+    }
     if let RequestPayload::SubmitPrompt(prompt) = &create.payload
         && prompt.execution.is_some()
+        && !headless
     {
         // A closed queue is named first. The queue looks itself, but it knows earlier answers by their key.
         app.queue.check_open()?;

@@ -7,6 +7,7 @@ use axum::{
     http::{Request, Uri},
 };
 
+use super::headless::expect_terminal;
 use crate::{
     api::{Explanation, TuiHistory, TuiState},
     app::App,
@@ -17,13 +18,15 @@ use crate::{
 const DEFAULT_LIMIT: usize = 100;
 
 /// `GET /v1/control/tui/state`.
-pub(in crate::http) async fn state(State(app): State<App>) -> Json<TuiState> {
-    Json(app.tracker.document(&app.session))
+pub(in crate::http) async fn state(State(app): State<App>) -> Result<Json<TuiState>, Problem> {
+    expect_terminal(&app)?;
+    Ok(Json(app.tracker.document(&app.session)))
 }
 
 /// `GET /v1/control/tui/history`.
 pub(in crate::http) async fn history(State(app): State<App>, uri: Uri) -> Result<Json<TuiHistory>, Problem> {
     let limit = limit(uri.query())?;
+    expect_terminal(&app)?;
     Ok(Json(app.tracker.past(&app.session, limit)))
 }
 
@@ -34,6 +37,7 @@ pub(in crate::http) async fn note_prompt(
 ) -> Result<Json<TuiState>, Problem> {
     let content = body::receive(request.into_body()).await?;
     let prompt = bodies::noted_prompt(&body::parse(&content)?)?;
+    expect_terminal(&app)?;
     app.tracker.note(None, &prompt);
     Ok(Json(app.tracker.document(&app.session)))
 }

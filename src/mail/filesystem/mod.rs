@@ -1,73 +1,54 @@
-//! To be written.
+//! Mail in a folder that several agents share (contract sections 7.1 to 7.3).
+//!
+//! Owns: the layout of a mailbox root (`root`), delivery in one step (`deliver`), what follows a death (`spool`), the
+//! registrations (`register`) and mending (`repair`). Promises: a message is delivered when its row is in the index, and
+//! then to everybody; nothing leads out of the root but a mailbox that was registered as a link, to where it was
+//! registered. Whoever writes holds the locks; readers hold none.
 
-use std::path::PathBuf;
+mod account;
+mod compose;
+mod deliver;
+mod overview;
+mod register;
+mod repair;
+mod root;
+mod spool;
+
+pub use account::{Account, LOOP_PER_DAY, LOOP_PER_MINUTE};
+pub use overview::{AccountEntry, Overview, accounts, overview};
+pub use register::{RegisterMode, Registering, Registration, UnregisterMode, init, register, unregister};
+pub use repair::{Repair, Staging, repair};
 
 use super::MailError;
-use crate::{
-    api::{FilesystemBinding, MailDraft, MailFlags, MailPost, MailQuery, MailReply, MessageView},
-    model::BoxName,
-};
+use crate::{os::files::FileError, store::mail::MailStoreError};
 
-/// One agent's mailbox.
-#[derive(Debug, Clone)]
-pub struct Account {
-    binding: FilesystemBinding,
-}
-
-impl Account {
-    pub(super) fn of(binding: &FilesystemBinding) -> Result<Self, MailError> {
-        if binding.filesystem_root.is_empty() {
-            return Err(MailError::Invalid("the mailbox has no root".to_owned()));
+impl From<FileError> for MailError {
+    fn from(error: FileError) -> Self {
+        use std::io::ErrorKind;
+        match &error {
+            FileError::Io { source, .. }
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                Self::Full(error.to_string())
+            }
+            FileError::Io { .. } => Self::Unavailable(error.to_string()),
+            _ => Self::Damaged(error.to_string()),
         }
-        Ok(Self { binding: binding.clone() })
-    }
-
-    fn none(&self) -> MailError {
-        MailError::Unsupported(format!("{} has no transport yet", self.binding.address))
-    }
-
-    pub(super) fn check(&self) -> Result<(), MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn list(&self, _query: &MailQuery) -> Result<Vec<MessageView>, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn show(
-        &self,
-        _message: &str,
-        _folder: Option<&BoxName>,
-        _read: bool,
-    ) -> Result<MessageView, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn send(&self, _draft: &MailDraft) -> Result<MessageView, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn post(&self, _post: &MailPost) -> Result<MessageView, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn reply(&self, _reply: &MailReply) -> Result<MessageView, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn mark(&self, _messages: &[String], _flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn relocate(&self, _messages: &[String], _folder: &BoxName) -> Result<Vec<MessageView>, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn unread(&self) -> Result<usize, MailError> {
-        Err(self.none())
-    }
-
-    pub(super) fn inbox(&self) -> PathBuf {
-        PathBuf::from(&self.binding.filesystem_root)
     }
 }
+
+impl From<MailStoreError> for MailError {
+    fn from(error: MailStoreError) -> Self {
+        match error {
+            MailStoreError::Full { .. } => Self::Full(error.to_string()),
+            MailStoreError::Busy { .. } | MailStoreError::Io { .. } => Self::Unavailable(error.to_string()),
+            MailStoreError::Missing { .. } | MailStoreError::Damaged { .. } | MailStoreError::Newer { .. } => {
+                Self::Damaged(error.to_string())
+            }
+            MailStoreError::File(inner) => inner.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -238,6 +238,25 @@ impl World {
         self.real_behind(name, tool, &["sh", "-c", "\"$@\"; exec sh", "sh"])
     }
 
+    /// A headless agent of this tool, with its stub model; `None` where the tool is not installed.
+    #[track_caller]
+    pub fn real_headless(&self, name: &str, tool: Tool) -> Option<(Agent, Model)> {
+        let program = tool.program()?;
+        let model = Model::new(self, name);
+        let home = self.path().join(format!("{name}-home"));
+        let work = std::fs::canonicalize(self.work()).unwrap();
+        let mut settings = tool.configure(&home, &work, model.port);
+        settings.push(("HOME", home.display().to_string()));
+        let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut words = vec![name, "--headless", "--tool", tool.name(), "--", "env"];
+        words.extend(settings.iter().map(String::as_str));
+        words.push(program.to_str().unwrap());
+        if tool == Tool::Codex {
+            words.extend(["exec", "--skip-git-repo-check"]);
+        }
+        Some((self.launch_with(&words), model))
+    }
+
     #[track_caller]
     fn real_behind(&self, name: &str, tool: Tool, shell: &[&str]) -> Option<Real> {
         let program = tool.program()?;

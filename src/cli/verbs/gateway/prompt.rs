@@ -5,11 +5,11 @@ use std::{process::ExitCode, time::Duration};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::requests;
+use super::{super::prompt::no_model, requests};
 use crate::{
     api::{
-        ChatMode, ChatSession, ControlPrompt, ControlPromptSent, EXPIRES_IN_HEADER, IDEMPOTENCY_KEY_HEADER,
-        RequestAccepted, RequestCreate,
+        ChatMode, ChatSession, ControlPrompt, ControlPromptSent, EXPIRES_IN_HEADER, ExecutionOverride,
+        IDEMPOTENCY_KEY_HEADER, RequestAccepted, RequestCreate,
     },
     cli::{
         args::{GatewayPrompt, Policy},
@@ -29,16 +29,20 @@ const TYPING_LIMIT: Duration = Duration::from_secs(60);
 pub(super) fn run(context: &Context, words: &GatewayPrompt, report: &Reporter) -> Result<ExitCode, Failure> {
     let text = input::prompt(words.prompt.as_deref())?;
     let target = setting::resolve(context, &words.selectors)?;
+    let execution = words.model.execution();
+    if execution.is_some() && !lifecycle::headless::is_headless(&target) {
+        return Err(no_model(&target));
+    }
     let gateway = lifecycle::reach(&target, requests::STARTING)?;
     // Without a key of the caller's own the answer could not be asked for again.
     let key = words.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().simple().to_string());
     if let Some(policy) = words.admission_policy {
-        return at_once(&gateway, text, policy, words.new_chat, &key, report);
+        return at_once(&gateway, text, policy, (words.new_chat, execution), &key, report);
     }
     let mut patience = words.wait.map(|_| requests::patience(&gateway, Some(words.timeout))).transpose()?;
     let mut headers = vec![(IDEMPOTENCY_KEY_HEADER, key.clone())];
     headers.extend(words.expires_in.map(|span| (EXPIRES_IN_HEADER, format!("{}s", span.as_secs()))));
-    let body = json!(RequestCreate::prompt(text));
+    let body = json!(RequestCreate::prompt_with(text, execution));
     let call = Call { headers: &headers, ..Call::post("/v1/requests", &body) };
     let accepted: RequestAccepted = gateway.call(&call).map_err(|error| repeatable(error.into(), &key))?;
     match (words.wait, &mut patience) {
@@ -54,12 +58,12 @@ fn at_once(
     gateway: &Gateway,
     text: String,
     policy: Policy,
-    new_chat: bool,
+    (new_chat, execution): (bool, Option<ExecutionOverride>),
     key: &str,
     report: &Reporter,
 ) -> Result<ExitCode, Failure> {
     let chat_session = new_chat.then_some(ChatSession { mode: ChatMode::New, id: None });
-    let body = json!(ControlPrompt { chat_session, ..ControlPrompt::new(text, policy.into()) });
+    let body = json!(ControlPrompt { chat_session, execution, ..ControlPrompt::new(text, policy.into()) });
     let headers = [(IDEMPOTENCY_KEY_HEADER, key.to_owned())];
     let call = Call { headers: &headers, limit: TYPING_LIMIT, ..Call::post("/v1/control/prompt", &body) };
     let sent: ControlPromptSent = gateway.call(&call).map_err(|error| repeatable(error.into(), key))?;

@@ -125,7 +125,7 @@ pub(super) fn step(receipt: &ReceiptView) -> String {
 }
 
 /// The first line of a text, as far as it fits into a row.
-pub(super) fn glance(text: &str) -> String {
+pub(in crate::cli::verbs) fn glance(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     let is_all = line.chars().count() <= GLANCE && text.trim() == line;
     if is_all { line.to_owned() } else { line.chars().take(GLANCE - 1).chain(['…']).collect() }
@@ -154,7 +154,7 @@ fn facts(request: &RequestView, receipt: Option<&ReceiptView>) {
 }
 
 /// Somebody who can wait: only a gateway of ours says what becomes of a request.
-pub(super) fn patience(gateway: &Gateway, limit: Option<Duration>) -> Result<Patience, Failure> {
+pub(in crate::cli::verbs) fn patience(gateway: &Gateway, limit: Option<Duration>) -> Result<Patience, Failure> {
     if !gateway.gives_receipts() {
         return Err(Failure::new(
             ErrorCode::Incompatible,
@@ -166,7 +166,7 @@ pub(super) fn patience(gateway: &Gateway, limit: Option<Duration>) -> Result<Pat
 }
 
 /// Waits for a request that was accepted, and prints how it ended: its receipt, or what the agent answered.
-pub(super) fn wait(
+pub(in crate::cli::verbs) fn wait(
     target: &Target,
     gateway: Gateway,
     accepted: &RequestAccepted,

@@ -1,0 +1,176 @@
+//! The words around headless agents: how they are launched, and their turns.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+
+use super::{Selectors, duration::duration};
+use crate::{
+    api::{ChatMode, ChatSession, ExecutionOverride, ModelOverride, Reasoning, StartupChat},
+    lifecycle::HeadlessOptions,
+};
+
+/// What `agents launch` says of turns that are processes.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct LaunchHeadless {
+    /// No terminal: each prompt is one run of the program. After `--`, arguments for the tool, or a program that reads
+    /// the prompt from stdin or has {prompt} and {session} among its words
+    #[arg(long)]
+    pub(in crate::cli) headless: bool,
+    /// The conversation of the first turn: `last`, or the tool's id of one [default: a new one]
+    #[arg(long, value_name = "last|ID", requires = "headless")]
+    pub(in crate::cli) resume_id: Option<String>,
+    /// The model of every turn
+    #[arg(long, value_name = "MODEL", requires = "headless")]
+    pub(in crate::cli) model: Option<String>,
+    /// How hard it thinks: 0, 1, 2…
+    #[arg(long, value_name = "LEVEL", requires = "headless")]
+    pub(in crate::cli) reasoning_level: Option<u64>,
+}
+
+impl LaunchHeadless {
+    /// The wishes as the rest of the program knows them; `None` for an agent in a terminal.
+    pub(in crate::cli) fn options(&self) -> Option<HeadlessOptions> {
+        let startup = match self.resume_id.as_deref() {
+            None => StartupChat { mode: ChatMode::New, id: None },
+            Some("last") => StartupChat { mode: ChatMode::ToolLastOrNew, id: None },
+            Some(id) => StartupChat { mode: ChatMode::Exact, id: Some(id.to_owned()) },
+        };
+        let options = HeadlessOptions { startup, model: self.model.clone(), reasoning_level: self.reasoning_level };
+        self.headless.then_some(options)
+    }
+}
+
+/// Another model for one turn of a headless agent.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct TurnModel {
+    /// Headless agents: the model of this turn
+    #[arg(long, value_name = "MODEL")]
+    pub(in crate::cli) model: Option<String>,
+    /// Headless agents: how hard it thinks in this turn: 0, 1, 2…
+    #[arg(long, value_name = "LEVEL")]
+    pub(in crate::cli) reasoning_level: Option<u64>,
+}
+
+impl TurnModel {
+    /// The wish of the wire; `None` if there is none.
+    pub(in crate::cli) fn execution(&self) -> Option<ExecutionOverride> {
+        if self.model.is_none() && self.reasoning_level.is_none() {
+            return None;
+        }
+        let reasoning = self.reasoning_level.map(|level| Reasoning { level });
+        Some(ExecutionOverride { model: ModelOverride { name: self.model.clone(), reasoning } })
+    }
+}
+
+/// `agents turn`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Turn {
+    /// Run one turn, wait for its end, print the reply; needs no gateway
+    Submit(TurnSubmit),
+    /// List the turns, newest first
+    List(Selectors),
+    /// Show how a turn is doing, or how it ended
+    Status(WhichTurn),
+    /// Print what its program wrote
+    Stdout(WhichTurn),
+    /// Print what its program complained
+    Stderr(WhichTurn),
+    /// Print what happened in it
+    Events {
+        #[command(flatten)]
+        which: WhichTurn,
+        /// How much of it
+        #[arg(long, value_enum, default_value_t = Detail::Concise, value_name = "HOW")]
+        detail: Detail,
+    },
+}
+
+impl Turn {
+    pub(super) fn selectors(&self) -> &Selectors {
+        match self {
+            Self::Submit(TurnSubmit { selectors, .. }) | Self::List(selectors) => selectors,
+            Self::Status(which) | Self::Stdout(which) | Self::Stderr(which) | Self::Events { which, .. } => {
+                &which.selectors
+            }
+        }
+    }
+}
+
+/// `agents turn submit`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TurnSubmit {
+    #[command(flatten)]
+    pub(in crate::cli) selectors: Selectors,
+    /// The text; it may begin with a dash [default: stdin, to its end]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(in crate::cli) prompt: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) model: TurnModel,
+    /// Which conversation [default: the current one, else the one of the launch]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(in crate::cli) chat_session: Option<ChatWord>,
+    /// Its id, with --chat-session exact
+    #[arg(long, value_name = "ID", requires = "chat_session")]
+    pub(in crate::cli) chat_session_id: Option<String>,
+    /// How long to wait: 30s, 500ms, 5m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2h")]
+    pub(in crate::cli) timeout: Duration,
+}
+
+impl TurnSubmit {
+    /// The wish of the wire.
+    pub(in crate::cli) fn chat(&self) -> Option<ChatSession> {
+        let mode = self.chat_session.map(|word| match word {
+            ChatWord::New => ChatMode::New,
+            ChatWord::Current => ChatMode::Current,
+            ChatWord::ToolLastOrNew => ChatMode::ToolLastOrNew,
+            ChatWord::Exact => ChatMode::Exact,
+        });
+        mode.map(|mode| ChatSession { mode, id: self.chat_session_id.clone() })
+    }
+}
+
+/// One turn.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhichTurn {
+    #[command(flatten)]
+    pub(in crate::cli) selectors: Selectors,
+    /// The turn [default: the last one]
+    #[arg(value_name = "TURN")]
+    pub(in crate::cli) turn: Option<String>,
+}
+
+/// Which conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(in crate::cli) enum ChatWord {
+    /// A fresh one
+    New,
+    /// The one that the session is in
+    Current,
+    /// The one that the tool used last
+    ToolLastOrNew,
+    /// The one with --chat-session-id
+    Exact,
+}
+
+/// How much of a turn's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Detail {
+    /// What was said and done
+    Concise,
+    /// Everything
+    Detail,
+}
+
+/// The hidden verbs' session.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OfRoot {
+    /// The session root
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) session_root: PathBuf,
+    /// The turn
+    #[arg(long, value_name = "TURN", default_value = "")]
+    pub(in crate::cli) turn: String,
+}

@@ -1,0 +1,438 @@
+//! The mailbox of one address: what an agent does with its mail.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    compose::{self, Letter},
+    deliver::Outgoing,
+    spool::{MoveIntent, OURS, Spool},
+};
+use crate::{
+    api::{FilesystemBinding, MailDraft, MailFlags, MailPost, MailQuery, MailReply, MailboxKind, MessageView},
+    mail::{
+        MailError,
+        message::{Message, Principal},
+    },
+    model::{Address, BoxName, MessageId, Moment},
+    os::clock,
+    store::mail::{Change, RegistrationRow, SentKey},
+};
+
+/// So many messages of one thread in a minute, without a word of the operator, are two programs that answer each other:
+/// agents need seconds for a thought, and a person reads none of thirty.
+pub const LOOP_PER_MINUTE: usize = 30;
+
+/// The same over a day, for pairs that answer slowly: a conversation of two hundred needs somebody who looks at it.
+pub const LOOP_PER_DAY: usize = 200;
+
+/// One agent's mailbox. Clones share their open files.
+#[derive(Debug, Clone)]
+pub struct Account {
+    binding: FilesystemBinding,
+    spool: Arc<Mutex<Option<Spool>>>,
+}
+
+impl Account {
+    pub(in crate::mail) fn of(binding: &FilesystemBinding) -> Result<Self, MailError> {
+        if !Path::new(&binding.filesystem_root).is_absolute() {
+            return Err(MailError::Invalid(format!(
+                "the mailbox root `{}` is no absolute path",
+                binding.filesystem_root.escape_debug()
+            )));
+        }
+        Ok(Self { binding: binding.clone(), spool: Arc::default() })
+    }
+
+    /// Does something with the open root and our registration in it.
+    fn with<T>(&self, work: impl FnOnce(&mut Spool, &RegistrationRow) -> Result<T, MailError>) -> Result<T, MailError> {
+        let mut slot = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_none_or(|spool| !spool.is_current()) {
+            *slot = None;
+            *slot = Some(Spool::open(Path::new(&self.binding.filesystem_root))?);
+        }
+        let Some(spool) = slot.as_mut() else { return Err(MailError::Unavailable("the root is closed".to_owned())) };
+        let row = self.registration(spool)?;
+        let done = work(spool, &row);
+        if matches!(done, Err(MailError::Damaged(_) | MailError::Unavailable(_))) {
+            // Whatever is wrong, the next call sees the files as they are then.
+            *slot = None;
+        }
+        done
+    }
+
+    fn registration(&self, spool: &Spool) -> Result<RegistrationRow, MailError> {
+        let address = &self.binding.address;
+        let Some(row) = spool.active(address.as_str())? else {
+            return Err(MailError::NotRegistered(format!(
+                "{address} has no mailbox in `{}`",
+                self.binding.filesystem_root
+            )));
+        };
+        if row.owner_principal_id != self.binding.principal_id {
+            return Err(MailError::NotRegistered(format!("{address} belongs to {} now", row.owner_principal_id)));
+        }
+        Ok(row)
+    }
+
+    /// As [`Account::with`], for reading: after what dead ones left was finished, and with fresh states.
+    fn reading<T>(
+        &self,
+        work: impl FnOnce(&mut Spool, &RegistrationRow) -> Result<T, MailError>,
+    ) -> Result<T, MailError> {
+        self.with(|spool, me| {
+            spool.recover(false)?;
+            spool.agree(me, false)?;
+            work(spool, me)
+        })
+    }
+
+    pub(in crate::mail) fn check(&self) -> Result<(), MailError> {
+        self.reading(|_, _| Ok(()))
+    }
+
+    pub(in crate::mail) fn list(&self, query: &MailQuery) -> Result<Vec<MessageView>, MailError> {
+        let mut query = query.clone();
+        if let Some(since) = &query.since {
+            let moment = Moment::parse(since).ok_or_else(|| {
+                MailError::Invalid(format!("`{}` is not a time with its offset", since.escape_debug()))
+            })?;
+            query.since = Some(moment.iso_seconds_z());
+        }
+        self.reading(|spool, me| Ok(spool.index.list(&me.registration_id, &query)?))
+    }
+
+    pub(in crate::mail) fn show(
+        &self,
+        message: &str,
+        folder: Option<&BoxName>,
+        read: bool,
+    ) -> Result<MessageView, MailError> {
+        let id = id_of(message)?;
+        self.reading(|spool, me| {
+            let folder = folder.map(BoxName::as_str);
+            let unknown = || MailError::UnknownMessage(message.to_owned());
+            let known = spool.index.entry(&me.registration_id, id.as_str(), folder)?.ok_or_else(unknown)?;
+            let mut view = with_state(spool.root.message(&id)?.view(true), &known);
+            if read && view.read != Some(true) {
+                change(spool, me, &[id], &Change { is_read: Some(true), ..Change::default() })?;
+                (view.read, view.unread) = (Some(true), Some(false));
+            }
+            Ok(view)
+        })
+    }
+
+    pub(in crate::mail) fn send(&self, draft: &MailDraft) -> Result<MessageView, MailError> {
+        if draft.to.is_empty() {
+            return Err(MailError::Invalid("a message needs somebody it is for".to_owned()));
+        }
+        let subject = plain_subject(&draft.subject)?;
+        self.with(|spool, me| {
+            let wanted: Vec<&str> = draft.to.iter().chain(&draft.cc).map(Address::as_str).collect();
+            let _locks = spool.lock(&[&wanted[..], &[me.address.as_str()]].concat())?;
+            spool.recover(true)?;
+            let key = self.key(draft.content.key.as_deref(), || {
+                let ends: Vec<&str> = draft
+                    .to
+                    .iter()
+                    .map(Address::as_str)
+                    .chain(["cc"])
+                    .chain(draft.cc.iter().map(Address::as_str))
+                    .collect();
+                compose::digest("send", &ends, subject, &draft.content)
+            });
+            if let Some(done) = sent_before(spool, me, key.as_ref(), "sent")? {
+                return Ok(done);
+            }
+            let recipients = resolve(spool, &wanted)?;
+            let ends = |addresses: &[Address]| principals(&recipients, addresses);
+            let letter = Letter {
+                from: compose::principal(me)?,
+                to: ends(&draft.to)?,
+                cc: ends(&draft.cc)?,
+                reply_to: Vec::new(),
+                subject,
+                content: &draft.content,
+                parent: None,
+            };
+            let message = letter.write()?;
+            let id = message.head.message_id.clone();
+            spool.deliver(&Outgoing { message, sender: me.clone(), recipients, key })?;
+            entry(spool, me, &id, "sent")
+        })
+    }
+
+    pub(in crate::mail) fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
+        let subject = plain_subject(&post.subject)?;
+        self.with(|spool, me| {
+            let _locks = spool.lock(&[Address::OPERATOR, &me.address])?;
+            spool.recover(true)?;
+            let key = self.key(post.content.key.as_deref(), || {
+                let policy = format!("{:?}", post.reply_policy);
+                compose::digest("post", &[&policy], subject, &post.content)
+            });
+            if let Some(done) = sent_before(spool, me, key.as_ref(), "inbox")? {
+                return Ok(done);
+            }
+            let operator = resolve(spool, &[Address::OPERATOR])?.remove(0);
+            let from = compose::principal(&operator)?;
+            let letter = Letter {
+                from: from.clone(),
+                to: vec![compose::principal(me)?],
+                cc: Vec::new(),
+                reply_to: vec![from],
+                subject,
+                content: &post.content,
+                parent: None,
+            };
+            let mut message = letter.write()?;
+            message.mark_as_post(post.reply_policy);
+            let id = message.head.message_id.clone();
+            spool.deliver(&Outgoing { message, sender: operator, recipients: vec![me.clone()], key })?;
+            entry(spool, me, &id, "inbox")
+        })
+    }
+
+    pub(in crate::mail) fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
+        let id = id_of(&reply.message_ref)?;
+        self.with(|spool, me| {
+            let unknown = || MailError::UnknownMessage(reply.message_ref.clone());
+            spool.index.entry(&me.registration_id, id.as_str(), None)?.ok_or_else(unknown)?;
+            let parent = spool.root.message(&id)?;
+            if !parent.takes_replies() {
+                return Err(MailError::NoReply);
+            }
+            let to = answer_to(&parent, &me.address);
+            let wanted: Vec<&str> = to.iter().map(|end| end.address.as_str()).collect();
+            let _locks = spool.lock(&[&wanted[..], &[me.address.as_str()]].concat())?;
+            spool.recover(true)?;
+            spool.agree(me, true)?;
+            let key =
+                self.key(reply.content.key.as_deref(), || compose::digest("reply", &[id.as_str()], "", &reply.content));
+            if let Some(done) = sent_before(spool, me, key.as_ref(), "sent")? {
+                return Ok(done);
+            }
+            // The operator's word is what ends a loop.
+            if me.address != Address::OPERATOR {
+                refuse_loop(spool, &parent)?;
+            }
+            let recipients = resolve(spool, &wanted)?;
+            let addresses: Vec<Address> = to.iter().map(|end| end.address.clone()).collect();
+            let letter = Letter {
+                from: compose::principal(me)?,
+                to: principals(&recipients, &addresses)?,
+                cc: Vec::new(),
+                reply_to: Vec::new(),
+                subject: &compose::answer_subject(&parent.head.subject),
+                content: &reply.content,
+                parent: Some(&parent),
+            };
+            let message = letter.write()?;
+            let id = message.head.message_id.clone();
+            spool.deliver(&Outgoing { message, sender: me.clone(), recipients, key })?;
+            entry(spool, me, &id, "sent")
+        })
+    }
+
+    pub(in crate::mail) fn mark(&self, messages: &[String], flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
+        if flags == MailFlags::default() {
+            return Err(MailError::Invalid("no flag is named that is to be set or cleared".to_owned()));
+        }
+        let wish =
+            Change { is_read: flags.read, is_answered: flags.answered, is_archived: flags.archived, box_name: None };
+        self.change(messages, &wish)
+    }
+
+    pub(in crate::mail) fn relocate(
+        &self,
+        messages: &[String],
+        folder: &BoxName,
+    ) -> Result<Vec<MessageView>, MailError> {
+        let wish = Change {
+            is_archived: Some(folder.as_str() == BoxName::ARCHIVE),
+            box_name: Some(folder.to_string()),
+            ..Change::default()
+        };
+        self.change(messages, &wish)
+    }
+
+    fn change(&self, messages: &[String], wish: &Change) -> Result<Vec<MessageView>, MailError> {
+        if messages.is_empty() {
+            return Err(MailError::Invalid("no message is named".to_owned()));
+        }
+        let ids = messages.iter().map(|message| id_of(message)).collect::<Result<Vec<_>, _>>()?;
+        self.with(|spool, me| {
+            for (message, id) in messages.iter().zip(&ids) {
+                if spool.index.entry(&me.registration_id, id.as_str(), None)?.is_none() {
+                    return Err(MailError::UnknownMessage(message.clone()));
+                }
+            }
+            change(spool, me, &ids, wish)?;
+            let entries = ids.iter().map(|id| {
+                let found = spool.index.entry(&me.registration_id, id.as_str(), None)?;
+                found.ok_or_else(|| MailError::UnknownMessage(id.to_string()))
+            });
+            entries.collect()
+        })
+    }
+
+    pub(in crate::mail) fn unread(&self) -> Result<usize, MailError> {
+        self.reading(|spool, me| Ok(spool.index.unread(&me.registration_id, BoxName::INBOX)?))
+    }
+
+    pub(in crate::mail) fn inbox(&self) -> PathBuf {
+        let in_root = || Path::new(&self.binding.filesystem_root).join("mailboxes").join(self.binding.address.as_str());
+        let mailbox = match (self.binding.mailbox_kind, &self.binding.mailbox_path) {
+            (MailboxKind::Symlink, Some(path)) => PathBuf::from(path),
+            _ => in_root(),
+        };
+        mailbox.join(BoxName::INBOX)
+    }
+
+    fn key(&self, key: Option<&str>, digest: impl FnOnce() -> String) -> Option<SentKey> {
+        let address = self.binding.address.to_string();
+        key.map(|key| SentKey { address, key: key.to_owned(), digest: digest() })
+    }
+}
+
+/// The id of a reference: with or without `filesystem:` in front.
+fn id_of(reference: &str) -> Result<MessageId, MailError> {
+    let id = reference.strip_prefix("filesystem:").unwrap_or(reference);
+    id.parse().map_err(|_wrong| MailError::UnknownMessage(reference.chars().take(120).collect()))
+}
+
+fn plain_subject(subject: &str) -> Result<&str, MailError> {
+    let subject = subject.trim();
+    if subject.is_empty() || subject.chars().any(|c| c == '\n' || c == '\r' || c == '\0') {
+        return Err(MailError::Invalid("the subject has to be one line that is not blank".to_owned()));
+    }
+    Ok(subject)
+}
+
+/// The registrations of these addresses, each once.
+fn resolve(spool: &Spool, addresses: &[&str]) -> Result<Vec<RegistrationRow>, MailError> {
+    let (mut rows, mut unknown) = (Vec::<RegistrationRow>::new(), Vec::new());
+    for address in addresses {
+        if rows.iter().any(|row| row.address == *address) {
+            continue;
+        }
+        match spool.active(address)? {
+            Some(row) => rows.push(row),
+            None => unknown.push((*address).to_owned()),
+        }
+    }
+    unknown.dedup();
+    if unknown.is_empty() { Ok(rows) } else { Err(MailError::UnknownRecipients(unknown)) }
+}
+
+fn principals(rows: &[RegistrationRow], addresses: &[Address]) -> Result<Vec<Principal>, MailError> {
+    let found = addresses.iter().filter_map(|address| rows.iter().find(|row| row.address == address.as_str()));
+    found.map(compose::principal).collect()
+}
+
+/// Whom an answer goes to: those whom the message names for it, else its sender; for one's own, its recipients.
+fn answer_to<'a>(parent: &'a Message, me: &str) -> Vec<&'a Principal> {
+    let head = &parent.head;
+    match () {
+        () if head.from.address.as_str() == me => head.to.iter().collect(),
+        () if !head.reply_to.is_empty() => head.reply_to.iter().collect(),
+        () => vec![&head.from],
+    }
+}
+
+/// Refuses an answer in a thread in which two programs answer each other without end.
+fn refuse_loop(spool: &Spool, parent: &Message) -> Result<(), MailError> {
+    let now = clock::now();
+    let limits = [(60, LOOP_PER_MINUTE, "60 seconds"), (24 * 60 * 60, LOOP_PER_DAY, "24 hours")];
+    for (seconds, most, span) in limits {
+        let since = now.before(Duration::from_secs(seconds)).iso_seconds_z();
+        let count = spool.index.thread_since(parent.head.thread_id.as_str(), &since, Address::OPERATOR)?;
+        if count >= most {
+            return Err(MailError::Loop(format!(
+                "this thread got {count} messages in {span} without a word of the operator: two programs seem to answer \
+                 each other"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What the same key sent already.
+fn sent_before(
+    spool: &Spool,
+    me: &RegistrationRow,
+    key: Option<&SentKey>,
+    folder: &str,
+) -> Result<Option<MessageView>, MailError> {
+    let Some(key) = key else { return Ok(None) };
+    let Some((digest, id)) = spool.index.sent(&key.address, &key.key)? else { return Ok(None) };
+    if digest != key.digest {
+        return Err(MailError::Invalid("this idempotency key was used for another message".to_owned()));
+    }
+    let found = spool.index.entry(&me.registration_id, &id, Some(folder))?;
+    match found {
+        Some(view) => Ok(Some(view)),
+        // It was moved since.
+        None => Ok(spool.index.entry(&me.registration_id, &id, None)?),
+    }
+}
+
+fn entry(spool: &Spool, me: &RegistrationRow, id: &MessageId, folder: &str) -> Result<MessageView, MailError> {
+    let found = spool.index.entry(&me.registration_id, id.as_str(), Some(folder))?;
+    found.ok_or_else(|| MailError::UnknownMessage(id.to_string()))
+}
+
+/// A message as its file has it, with what the mailbox knows about it.
+fn with_state(mut view: MessageView, known: &MessageView) -> MessageView {
+    view.read = known.read;
+    view.unread = known.unread;
+    view.answered = known.answered;
+    view.archived = known.archived;
+    view.folder.clone_from(&known.folder);
+    view
+}
+
+/// Changes all these messages, or none: the mailbox's own file first, which decides, then the index, then the links.
+fn change(spool: &mut Spool, me: &RegistrationRow, ids: &[MessageId], wish: &Change) -> Result<(), MailError> {
+    let _locks = spool.lock(&[&me.address])?;
+    spool.recover(true)?;
+    spool.agree(me, true)?;
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let intent = match &wish.box_name {
+        Some(folder) => {
+            let mailbox = spool.root.mailbox(me)?;
+            mailbox.make(folder)?;
+            let intent = MoveIntent { registration_id: me.registration_id.clone(), message_ids: ids.clone() };
+            let name = format!("{OURS}{}.move", uuid::Uuid::new_v4().simple());
+            let staging = spool.root.staging()?;
+            staging.write_new(&name, &serde_json::to_vec(&intent).unwrap_or_default())?;
+            Some(name)
+        }
+        None => None,
+    };
+    let changed = spool.local(me).and_then(|local| Ok(local.apply(&ids, wish)?));
+    let done = match changed {
+        Ok(Some((rows, version))) => {
+            let base = spool.root.mailbox(me)?.path().to_owned();
+            let link = |id: &str, folder: &str| super::spool::link_path(&base, folder, id);
+            let mirrored = spool.index.mirror(&me.registration_id, &rows, &version, link);
+            if let (Ok(()), Some(_)) = (&mirrored, &intent) {
+                ids.iter().try_for_each(|id| spool.tidy(me, id))?;
+            }
+            // It is done: what could not be mirrored is seen and mirrored by the next reader.
+            if let Err(error) = mirrored {
+                tracing::warn!(address = me.address, error = %error, "a change waits for the index");
+            }
+            Ok(())
+        }
+        Ok(None) => Err(MailError::UnknownMessage(ids.join(", "))),
+        Err(error) => Err(error),
+    };
+    if let Some(name) = intent {
+        spool.root.staging()?.remove(&name)?;
+    }
+    done
+}

@@ -1,0 +1,70 @@
+//! Hears of arriving mail, through the kernel.
+
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::os::notify::Changes;
+
+/// A mailbox that was quiet for so long has got everything that came together.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How long to wait for more while mail keeps coming.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Listens to a folder for mail, and to one for a changed binding.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    changes: Option<Changes>,
+    folder: Option<PathBuf>,
+    /// That it cannot hear was told.
+    told: bool,
+}
+
+impl Ears {
+    /// Listens to this folder for mail from now on; does the kernel tell of every message? `None`: there is no folder.
+    pub(super) fn listen(&mut self, mail: Option<&Path>, binding: &Path) -> bool {
+        if self.folder.as_deref() != mail {
+            self.changes = None;
+        }
+        self.folder = mail.map(Path::to_owned);
+        if self.changes.is_none() {
+            self.changes = Changes::new()
+                .inspect_err(|error| {
+                    if !std::mem::replace(&mut self.told, true) {
+                        tracing::warn!(%error, "the kernel does not tell of arriving mail; looking once in an interval");
+                    }
+                })
+                .ok();
+        }
+        let Some(changes) = &mut self.changes else { return false };
+        // Each time anew: the folder may have been replaced.
+        changes.add(binding);
+        mail.is_some_and(|mail| changes.add(mail))
+    }
+
+    /// Waits until something has changed, and what came together has all come.
+    pub(super) async fn hear(&mut self) {
+        let Some(changes) = &mut self.changes else { return pending().await };
+        let mut heard = changes.any().await;
+        let last = Instant::now() + LONGEST;
+        while heard.is_ok() {
+            let next = timeout_at(last, timeout(QUIET, changes.any())).await;
+            match next {
+                Ok(Ok(more)) => heard = more,
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+        tracing::warn!("the kernel tells of arriving mail no more; looking once in an interval");
+        self.changes = None;
+    }
+
+    /// Listens no more.
+    pub(super) fn rest(&mut self) {
+        *self = Self::default();
+    }
+}
