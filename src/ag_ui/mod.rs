@@ -74,14 +74,9 @@ struct Inner {
 }
 
 impl AgUi {
-    /// The agent behind this queue. `family`: how it is reached, `tui` or `headless`.
-    pub fn new(
-        queue: Queue,
-        tracker: Tracker,
-        session: Arc<TrackedSession>,
-        family: &'static str,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
+    /// The agent behind this queue.
+    pub fn new(queue: Queue, tracker: Tracker, session: Arc<TrackedSession>, stopping: watch::Receiver<bool>) -> Self {
+        let family = if queue.has_terminal() { "tui" } else { "headless" };
         let inner = Inner {
             queue,
             tracker,
@@ -101,8 +96,8 @@ impl AgUi {
         capabilities::document(&self.inner.session, self.inner.family)
     }
 
-    /// Events about a request while it is worked on, as they are to stand in the stream of its run. Nobody may be there
-    /// to hear them.
+    /// Events about a request while it is worked on, as they are to stand in the stream of its run: told before its
+    /// receipt `turn_ended` is on record. Nobody may be there to hear them.
     pub fn tell(&self, request: &RequestId, event: Value) {
         // Without a run there is no reader.
         drop(self.inner.news.send(Arc::new((request.clone(), event))));

@@ -236,10 +236,15 @@ impl Run {
             seen["replyMissing"] = evidence["reply_missing"].clone();
             self.ready.push_back(custom("houmao.tui.observation", &seen));
         }
-        let outcome = evidence["outcome"].as_str();
-        if let Some(bad @ ("failed" | "interrupted")) = outcome {
+        let words = match evidence["outcome"].as_str() {
+            Some("failed") => Some("failed"),
+            Some("interrupted") => Some("was interrupted"),
+            // A program that did not say how it ended.
+            Some("unknown") if self.family == "headless" => Some("came to no known end"),
+            _ => None,
+        };
+        if let Some(words) = words {
             let why = evidence["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
-            let words = if bad == "failed" { "failed" } else { "was interrupted" };
             return self.fail(TURN_FAILED, &format!("the turn {words}{why}"));
         }
         // Only what was submitted has a turn.

@@ -220,7 +220,6 @@ impl Gateway {
             work.start(&mut tasks, &board, store.clone(), events, trouble);
         let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let session = Arc::new(tracked);
-        let family = if headless { "headless" } else { "tui" };
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
@@ -231,7 +230,7 @@ impl Gateway {
             mail: work::desk(&config.root),
             notifier,
             memory: work::memory(&config.root),
-            ag_ui: AgUi::new(queue.clone(), tracker.clone(), session.clone(), family, tasks.stopping()),
+            ag_ui: AgUi::new(queue.clone(), tracker.clone(), session.clone(), tasks.stopping()),
             session,
             eyes: eyes.clone(),
             stopping: tasks.stopping(),

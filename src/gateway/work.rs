@@ -156,7 +156,7 @@ impl Work {
         tasks.start("interrupts", |stop| interrupts.run(stop));
         let (told, followed) = (queue.clone(), board.clone());
         tasks.start("queue status", |stop| follow(told, followed, stop));
-        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone(), true);
+        let reminders = Reminders::new(store.clone(), queue.clone(), tracker.clone());
         let ticking = reminders.clone();
         tasks.start("reminders", |stop| ticking.run(stop));
         let (sick, watched) = (queue.clone(), store.clone());
