@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     api::{StatusDocument, TrackedSession},
     mail::Desk,
+    memory,
     notifier::Notifier,
     queue::Queue,
     reminders::Reminders,
@@ -33,6 +34,8 @@ pub struct App {
     pub tracker: Tracker,
     /// The agent's mail.
     pub mail: Desk,
+    /// The agent's memory.
+    pub memory: memory::Desk,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

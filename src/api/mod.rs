@@ -16,6 +16,7 @@ mod keys;
 mod mail;
 mod mail_call;
 mod manifest;
+mod memory;
 mod notifier;
 mod ready;
 mod recording;
@@ -52,6 +53,7 @@ pub use mail::{
 };
 pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
+pub use memory::{MemoryAnswer, MemoryCall, MemoryPaths, PageEntry, PageKind};
 pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
     NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,

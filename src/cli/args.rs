@@ -7,6 +7,8 @@ mod headless;
 mod live;
 mod mail;
 mod mail_notifier;
+mod mailbox;
+mod memory;
 mod prompts;
 mod reminders;
 mod sight;
@@ -24,6 +26,8 @@ pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
+pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
+pub(super) use self::memory::{Memo, Memory, Text};
 pub(super) use self::prompts::{
     DirectPrompt, GatewayInterrupt, GatewayPrompt, Policy, Reconcile, Requests, SendKeys, Until,
 };
@@ -136,6 +140,12 @@ pub(super) enum Command {
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
     Mail(Mail),
+    /// The mailboxes that agents share: who gets mail, and mending
+    #[command(subcommand)]
+    Mailbox(MailboxCommand),
+    /// The agent's memory: one memo, and a tree of pages
+    #[command(subcommand)]
+    Memory(Memory),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
@@ -414,6 +424,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         ) => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Turn(turn) => Some(turn.selectors()),
+        Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),

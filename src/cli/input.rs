@@ -93,6 +93,43 @@ pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(text(bytes)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
+/// The text of a memo or page, byte for byte: `--content`, else `--content-file`, else stdin to its end.
+///
+/// # Errors
+/// Usage: none was given, or it is too long, or no text.
+pub(super) fn page(content: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
+    if let Some(text) = content {
+        return Ok(text.to_owned());
+    }
+    let stdin = io::stdin();
+    let mut bytes = Vec::new();
+    let read = match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST_READ + 1).read_to_end(&mut bytes)),
+        None if stdin.is_terminal() => {
+            return Err(Failure::usage(
+                "there is no text: --content and --content-file are missing, and stdin is a terminal",
+                "give --content TEXT or --content-file PATH, or send the text in: `… < FILE`",
+            ));
+        }
+        None => stdin.lock().take(LARGEST_READ + 1).read_to_end(&mut bytes),
+    };
+    let source = file.map_or_else(|| "stdin".to_owned(), |path| format!("`{}`", path.display()));
+    read.map_err(|error| Failure::usage(format!("{source} cannot be read: {error}"), "give the text with --content"))?;
+    if bytes.len() as u64 > LARGEST_READ {
+        return Err(Failure::usage(
+            format!("the text is longer than {LARGEST_READ} bytes"),
+            "split it into several pages",
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::usage(
+            format!("the text is not UTF-8: byte {at} (counted from 0) begins no character"),
+            "convert it first, for example with `iconv`; nothing was written",
+        )
+    })
+}
+
 /// An event of a hook; `None` if there is none, or more than anybody would tell.
 pub(super) fn event() -> Option<String> {
     let stdin = io::stdin();

@@ -20,6 +20,7 @@ use crate::{
     api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
     app::App,
     http::{
+        access::Access,
         router,
         serve::{self, Limits, Listener},
     },
@@ -229,18 +230,13 @@ impl Gateway {
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             notifier,
+            memory: work::memory(&config.root),
             session: Arc::new(tracked),
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };
-        let handler = router::handler(app, access);
-        let http = handler.clone();
-        tasks.start("http", |stop| serve::serve(Listener::Tcp(tcp), http, Limits::default(), stop));
-        if let Some(unix) = unix {
-            tasks.start("http on the Unix socket", |stop| {
-                serve::serve(Listener::Unix(unix), handler, Limits::default(), stop)
-            });
-        }
+        let listeners = std::iter::once(Listener::Tcp(tcp)).chain(unix.map(Listener::Unix));
+        listen(&mut tasks, listeners, app, access);
         let subject = watch::Sender::new(subject);
         let (seen, sights) = mpsc::channel(16);
         let watched = subject.subscribe();
@@ -394,6 +390,19 @@ impl Gateway {
 /// This run's name among all hands that ever type into the agent's pane.
 fn hand_of(publisher: &Publisher) -> String {
     format!("gateway-{}", publisher.owner.instance_id)
+}
+
+/// Serves on each of these.
+fn listen(tasks: &mut Tasks, listeners: impl Iterator<Item = Listener>, app: App, access: Access) {
+    let handler = router::handler(app, access);
+    for listener in listeners {
+        let name = match listener {
+            Listener::Tcp(_) => "http",
+            Listener::Unix(_) => "http on the Unix socket",
+        };
+        let handler = handler.clone();
+        tasks.start(name, |stop| serve::serve(listener, handler, Limits::default(), stop));
+    }
 }
 
 async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::Manifest,
     mail::{Desk, Mailbox, Session as MailSession},
+    memory,
     model::RequestKind,
     notifier::{Notifier, Session as Bound, Surroundings},
     queue::{Activity, AgentNow, Chats, HeadlessWorker, Interrupts, Place, Queue, TurnReceipts, Worker},
@@ -199,6 +200,12 @@ fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
         })
     };
     Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
+}
+
+/// The memory of the session, as its manifest says at each call.
+pub(super) fn memory(root: &SessionRoot) -> memory::Desk {
+    let manifest = root.manifest();
+    memory::Desk::new(move || documents::load::<Manifest>(&manifest).map_err(|error| error.to_string()))
 }
 
 /// The process that the agent's pane was started with.

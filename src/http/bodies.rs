@@ -1,11 +1,12 @@
 //! The body of each route, read field by field. Pure.
 
 mod mail;
+mod memory;
 pub(super) mod reminders;
 
 use serde_json::{Value, json};
 
-pub(super) use self::mail::mail;
+pub(super) use self::{mail::mail, memory::memory};
 
 use super::{
     error::Problem,

@@ -14,6 +14,7 @@ use super::fields::Issue;
 use crate::{
     api::{AdmissionPolicy, ControlPromptRefused, ERROR_CODE_HEADER},
     mail::MailError,
+    memory::MemoryError,
     queue::Refusal,
 };
 
@@ -74,6 +75,13 @@ impl From<MailError> for Problem {
     fn from(error: MailError) -> Self {
         let detail = Value::String(error.to_string());
         Self { status: error.status(), code: Some(error.code().into()), detail, retry_after: error.retry_after() }
+    }
+}
+
+impl From<MemoryError> for Problem {
+    fn from(error: MemoryError) -> Self {
+        let detail = Value::String(error.to_string());
+        Self { status: error.status(), code: Some(error.code().into()), detail, retry_after: None }
     }
 }
 

@@ -60,6 +60,16 @@ fn routes(app: App) -> Router {
             get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
         )
         .route("/v1/reconcile", post(routes::reconcile::decide))
+        // its memory
+        .route("/v1/memory", get(routes::memory::paths))
+        .route("/v1/memory/memo", get(routes::memory::memo).put(routes::memory::set_memo))
+        .route("/v1/memory/memo/append", post(routes::memory::append_memo))
+        .route("/v1/memory/pages/tree", post(routes::memory::tree))
+        .route("/v1/memory/pages/resolve", post(routes::memory::resolve))
+        .route("/v1/memory/pages/read", post(routes::memory::read))
+        .route("/v1/memory/pages/write", post(routes::memory::write))
+        .route("/v1/memory/pages/append", post(routes::memory::append))
+        .route("/v1/memory/pages/delete", post(routes::memory::delete))
         // its mail
         .route("/v1/mail/status", get(routes::mail::status))
         .route("/v1/mail/resolve-live", get(routes::mail::resolve_live))

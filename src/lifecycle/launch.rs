@@ -283,6 +283,7 @@ fn register_mailbox(
 /// What the agent's program finds in its environment.
 fn variables(root: &SessionRoot, id: &AgentId, mailbox: Option<&MailBinding>) -> Vec<(String, String)> {
     let mut variables = environment::capability(root, id.as_str(), &root.agent_def().to_string_lossy());
+    variables.extend(manifest::memory(root, id).iter().flat_map(environment::memory));
     variables.extend(mailbox.into_iter().flat_map(|binding| environment::mailbox(binding.address().as_str())));
     variables
 }

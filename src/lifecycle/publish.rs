@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{headless::Turns, mailbox};
 use crate::{
-    api::{ChatMode, MailBinding, Manifest, Origin, RegistryRecord, Surface},
+    api::{ChatMode, MailBinding, Manifest, MemoryPaths, Origin, RegistryRecord, Surface},
     model::{AgentId, AgentName, Failure, Moment, ToolName},
     os::{files, process},
     session::{
@@ -103,6 +103,7 @@ pub(super) fn publish_variables(
     let id = manifest.agent_id.as_deref().unwrap_or_default();
     let definition = manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
     let mut values = environment::capability(root, id, definition);
+    values.extend(MemoryPaths::of(manifest).iter().flat_map(environment::memory));
     values.extend(mailbox::variables(manifest));
     let mut commands = change::set_environment(Commands::new(), session.session_id, &values);
     // With a base index of 1, tmux would move the agent to window 1 as soon as any window closes.

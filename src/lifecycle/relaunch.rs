@@ -7,7 +7,7 @@ use super::{
     mailbox, publish, withdraw,
 };
 use crate::{
-    api::{Origin, Surface},
+    api::{MemoryPaths, Origin, Surface},
     model::{AgentId, Failure, SessionName},
     os::{clock, process},
     session::{SessionEnvironment, Variable, documents, environment, gateway_files, manifest, registry},
@@ -106,6 +106,7 @@ fn start_session(target: &Target, surface: &Surface, directory: &str) -> Result<
     let id = target.manifest.agent_id.as_deref().unwrap_or_default();
     let definition = target.manifest.runtime.agent_def_dir.as_deref().unwrap_or_default();
     let mut variables = environment::capability(&target.root, id, definition);
+    variables.extend(MemoryPaths::of(&target.manifest).iter().flat_map(environment::memory));
     variables.extend(mailbox::variables(&target.manifest));
     match change::new_session(&target.server, &name, directory, &variables, &surface.program) {
         Err(TmuxError::Failed { said, .. }) if said.contains("duplicate session") => {

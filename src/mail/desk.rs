@@ -97,6 +97,7 @@ pub struct Desk {
     session: Arc<Session>,
     kept: Arc<Mutex<Option<Mailbox>>>,
     seats: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Session {
@@ -114,7 +115,12 @@ impl std::fmt::Debug for Desk {
 impl Desk {
     /// A desk. Nothing is read yet.
     pub fn new(session: Session) -> Self {
-        Self { session: Arc::new(session), kept: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)) }
+        Self {
+            session: Arc::new(session),
+            kept: Arc::default(),
+            seats: Arc::new(Semaphore::new(SEATS)),
+            patience: PATIENCE,
+        }
     }
 
     /// Does what is asked for, beside the thread that asks.
@@ -145,7 +151,7 @@ impl Desk {
         work: impl FnOnce(&Session, &Mutex<Option<Mailbox>>) -> Result<T, MailError> + Send + 'static,
     ) -> Result<T, MailError> {
         let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
-        let seat = timeout(PATIENCE, self.seats.clone().acquire_owned()).await;
+        let seat = timeout(self.patience, self.seats.clone().acquire_owned()).await;
         let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
         let (session, kept) = (self.session.clone(), self.kept.clone());
         let done = spawn_blocking(move || {
@@ -174,5 +180,45 @@ fn mailbox(session: &Session, kept: &Mutex<Option<Mailbox>>) -> Result<Mailbox, 
     match &*kept {
         Some(last) if last.binding() == now.binding() => Ok(last.clone()),
         _ => Ok(kept.insert(now).clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn desk(manifest: impl Fn() -> Result<Manifest, String> + Send + Sync + 'static) -> Desk {
+        let desk = Desk::new(Session { manifest: Box::new(manifest), secrets: PathBuf::new(), state: PathBuf::new() });
+        Desk { patience: Duration::from_millis(20), ..desk }
+    }
+
+    #[tokio::test]
+    async fn calls_that_hang_take_two_threads_and_no_more() {
+        let (hang, gate) = channel::<()>();
+        let gate: Mutex<Receiver<()>> = Mutex::new(gate);
+        let (came, begun) = channel();
+        let desk = desk(move || {
+            came.send(()).unwrap();
+            // Ends when the test lets go of its end.
+            gate.lock().unwrap().recv().unwrap_or_default();
+            Err("gone".to_owned())
+        });
+        let ask = || desk.answer(MailCall::Status);
+        // A caller that leaves takes no seat with it, and gives none back before its work has ended.
+        for _ in 0..SEATS {
+            assert!(timeout(Duration::from_millis(20), ask()).await.is_err());
+            begun.recv().unwrap();
+        }
+        let late = ask().await.unwrap_err();
+        assert_eq!((late.code(), late.status(), late.retry_after()), ("mail_unavailable", 502, Some(5)));
+        assert!(begun.try_recv().is_err(), "it took no thread");
+        drop(hang);
+        let mut answer = ask().await;
+        while matches!(answer, Err(MailError::Unavailable(_))) {
+            answer = ask().await;
+        }
+        assert_eq!(answer.unwrap_err().code(), "mailbox_not_bound");
     }
 }

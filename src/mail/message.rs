@@ -318,3 +318,164 @@ fn cut(text: &str, longest: usize) -> String {
         Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::api::BlockPlacement;
+
+    fn principal(name: &str) -> Principal {
+        Principal {
+            principal_id: format!("AGENTS-{name}"),
+            address: format!("{name}@agents.localhost").parse().unwrap(),
+            display_name: None,
+            manifest_path_hint: None,
+            role: None,
+        }
+    }
+
+    fn message(subject: &str, body: &str) -> Message {
+        let id = MessageId::new(Moment::parse("2026-11-21T11:58:26Z").unwrap(), 7);
+        let head = Head {
+            protocol_version: PROTOCOL,
+            message_id: id.clone(),
+            thread_id: id,
+            in_reply_to: None,
+            references: Vec::new(),
+            created_at_utc: "2026-11-21T11:58:26Z".to_owned(),
+            from: principal("alpha"),
+            to: vec![principal("beta")],
+            cc: Vec::new(),
+            reply_to: Vec::new(),
+            subject: subject.to_owned(),
+            attachments: Vec::new(),
+            headers: BTreeMap::new(),
+            notify_block: None,
+            notify_auth: None,
+        };
+        Message { head, body: body.to_owned() }
+    }
+
+    #[test]
+    fn a_message_is_written_as_the_contract_says() {
+        let text = message("hello: \"you\"", "# Body\n---\nend").render().unwrap();
+        assert!(text.starts_with("---\nprotocol_version: 3\nmessage_id: "), "{text}");
+        assert!(text.ends_with("\n---\n\n# Body\n---\nend"), "{text}");
+        assert!(text.contains("\nin_reply_to: null\nreferences: []\n"), "{text}");
+        assert_eq!(Message::parse(&text).unwrap(), message("hello: \"you\"", "# Body\n---\nend"));
+    }
+
+    #[test]
+    fn what_other_programs_write_is_read() {
+        let text = "---\nprotocol_version: 3\nmessage_id: msg-20261121T115826Z-00000000000000000000000000000007\n\
+            thread_id: msg-20261121T115826Z-00000000000000000000000000000001\n\
+            in_reply_to: msg-20261121T115826Z-00000000000000000000000000000001\n\
+            references:\n- msg-20261121T115826Z-00000000000000000000000000000001\n\
+            created_at_utc: '2026-11-21T11:58:26Z'\n\
+            from:\n  principal_id: HOUMAO-alpha\n  address: alpha@houmao.localhost\n  role: null\n\
+            to:\n- principal_id: HOUMAO-beta\n  address: beta@houmao.localhost\n\
+            subject: yes\nattachments:\n- attachment_id: a\n  kind: managed_copy\n  path: attachments/managed/x\n  \
+            media_type: text/plain\nheaders:\n  x-houmao-origin: operator\n  x-houmao-reply-policy: none\n---\n\n\
+            ```houmao-notify\nlook\n```\n";
+        let message = Message::parse(text).unwrap();
+        assert_eq!(message.head.subject, "yes");
+        assert!(!message.takes_replies());
+        assert_eq!(message.view(false).notify_block.unwrap().text, "look");
+        assert_eq!(message.head.attachments[0].kind, AttachmentKind::ManagedCopy);
+    }
+
+    #[test]
+    fn every_broken_rule_is_named() {
+        let good = message("s", "b").render().unwrap();
+        let cases = [
+            ("protocol_version: 3", "protocol_version: 4", "`protocol_version` is not 3"),
+            ("created_at_utc: ", "created_at: ", "unknown field"),
+            (
+                "in_reply_to: null",
+                "in_reply_to: \"msg-20261121T115826Z-00000000000000000000000000000009\"",
+                "in_reply_to",
+            ),
+            ("references: []", "references: [../x]", "not a message id"),
+            ("beta@agents", "../beta@agents", "not a mail address"),
+            ("subject: ", "subject: \" \" # ", "`subject` is blank"),
+            (
+                "attachments: []",
+                "attachments: [{attachment_id: a, kind: path_ref, path: x, media_type: m}]",
+                "not absolute",
+            ),
+            ("notify_auth: null", "notify_auth: {scheme: bearer}", "`notify_auth.scheme`"),
+            ("headers: {}", "headers: {x-houmao-reply-policy: maybe}", "x-houmao-reply-policy"),
+            ("---\nprotocol", "protocol", "does not begin"),
+            ("\n---\n\n", "\n", "has no end"),
+            ("subject:", "subject: [", "front matter cannot be read"),
+        ];
+        for (from, to, why) in cases {
+            let broken = good.replacen(from, to, 1);
+            assert_ne!(broken, good, "{from}");
+            let found = Message::parse(&broken).unwrap_err();
+            assert!(found.0.contains(why), "{from} → {to}: {found}");
+            assert!(!found.0.contains('\n') && found.0.len() < 600, "{found}");
+        }
+    }
+
+    #[test]
+    fn previews_are_one_short_line() {
+        assert_eq!(message("s", " a\n\n b\tc ").preview(), "a b c");
+        let long = message("s", &"wörter ".repeat(100)).preview();
+        assert!(long.chars().count() == 240 && long.ends_with('…'), "{long}");
+        assert_eq!(message("s", &"x".repeat(240)).preview().len(), 240);
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        // Signs that mean something in YAML, line ends of all kinds, and any other sign but NUL.
+        vec(
+            prop_oneof![
+                "[-:#\\[\\]{}&*!|>'\"%@`?~,. \t\\\\]",
+                "[a-z0-9]{1,4}",
+                "[\n\r\u{85}\u{2028}\u{feff}]",
+                any::<char>().prop_map(String::from)
+            ],
+            0..24,
+        )
+        .prop_map(|parts| parts.concat().replace('\0', ""))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            subject in text(), body in text(), name in option::of(text()), path in text(), header in text(), block in option::of(text()),
+        ) {
+            prop_assume!(!subject.trim().is_empty());
+            let mut message = message(&subject, &body);
+            message.head.to[0].display_name = name.clone();
+            message.head.attachments.push(Attachment {
+                attachment_id: "att-1".to_owned(), kind: AttachmentKind::PathRef, path: format!("/{path}"),
+                media_type: "text/plain".to_owned(), sha256: None, size_bytes: Some(3), label: name,
+            });
+            message.head.headers.insert("x-note".to_owned(), Value::String(header));
+            message.head.notify_block = block.map(|text| NotifyBlock { text, placement: BlockPlacement::Prepend });
+            let text = message.render().unwrap();
+            if message.head.notify_block.is_none() {
+                message.head.notify_block = fence::lifted(&message.body);
+            }
+            prop_assert_eq!(Message::parse(&text).unwrap(), message, "{}", text);
+        }
+
+        #[test]
+        fn nonsense_is_refused_without_a_panic(at in 0_usize..600, bytes in vec(any::<u8>(), 0..40), cut in any::<bool>()) {
+            let mut text = message("subject", "body").render().unwrap().into_bytes();
+            let at = at.min(text.len());
+            let end = if cut { text.len() } else { (at + bytes.len()).min(text.len()) };
+            text.splice(at..end, bytes);
+            drop(Message::parse(&String::from_utf8_lossy(&text)));
+        }
+
+        #[test]
+        fn any_text_is_refused_without_a_panic(text in text()) {
+            drop(Message::parse(&text));
+            drop(Message::parse(&format!("---\n{text}\n---\n\nbody")));
+        }
+    }
+}

@@ -10,12 +10,12 @@ use super::{
     Notifier, Session, blocks,
     ears::Ears,
     run::{Cause, Next},
-    when::{Busy, Now, Verdict, verdict},
+    when::{Busy, Now, Verdict, left, verdict},
     words::Occasion,
 };
 use crate::{
     api::{ContextAction, MailQuery, MessageSummary, MessageView, NotifierMode},
-    mail::{MailError, Mailbox},
+    mail::Mailbox,
     model::{BoxName, Moment, Receipt, RequestId, RequestState},
     os::clock,
     queue::Refusal,
@@ -103,14 +103,17 @@ impl Notifier {
         if !record.settings.enabled {
             return Ok(Next::Off);
         }
-        if cause == Cause::Due {
+        if cause == Cause::Late {
             mind.begin();
         }
         let interval = Duration::from_secs(record.settings.interval_seconds.unwrap_or(INTERVAL));
+        let last = record.last_notification_at_utc.as_deref().and_then(Moment::parse);
         let mut notified = store.notified().await?;
         match self.fate(&notified, mind).await? {
             Fate::Open(id) => return Ok(Next::Request(id)),
             Fate::Untold => notified.refs.clear(),
+            // What arrived meanwhile is heard now.
+            Fate::Told if cause == Cause::Done => return Ok(Next::Mail(Some(left(last, interval, clock::now())))),
             Fate::Told => {}
         }
         let mail = match self.read(&record, ears).await {
@@ -124,7 +127,6 @@ impl Notifier {
             store.polled(self.poll(&record, &mail, PollOutcome::Empty, now), None, false).await?;
             return Ok(Next::Mail((!mail.heard).then_some(interval)));
         }
-        let last = record.last_notification_at_utc.as_deref().and_then(Moment::parse);
         if let Verdict::Known(left) = verdict(&mail.refs, &notified.refs, last, interval, now) {
             mind.begin();
             let detail = format!("the agent was told of all of them; again in {} s", left.as_secs());
@@ -134,7 +136,7 @@ impl Notifier {
         }
         if let Some(busy) = self.against(mind.in_terminal) {
             // What passes by itself in a moment has a row only if it does not.
-            if (!busy.is_passing() || cause == Cause::Due) && mind.told.insert(busy.clone()) {
+            if (!busy.is_passing() || cause == Cause::Late) && mind.told.insert(busy.clone()) {
                 let detail = format!("{}: {}", busy.reason, busy.detail);
                 let poll = Poll { detail: Some(detail), ..self.poll(&record, &mail, PollOutcome::BusySkip, now) };
                 store.polled(poll, None, false).await?;
@@ -204,9 +206,6 @@ impl Notifier {
         });
         let messages = match timeout(PATIENCE, answer).await {
             Ok(Ok(Ok(messages))) => messages,
-            Ok(Ok(Err(error @ (MailError::NotRegistered(_) | MailError::NotBound(_))))) => {
-                return Err(Trouble::Unbound(error.to_string()));
-            }
             Ok(Ok(Err(error))) => return Err(Trouble::Passing(error.to_string())),
             Ok(Err(error)) => return Err(Trouble::Passing(error.to_string())),
             Err(_) => return Err(Trouble::Passing(format!("the mailbox did not answer in {} s", PATIENCE.as_secs()))),

@@ -158,7 +158,7 @@ impl Notifier {
 fn supported(session: Session) -> Result<Session, String> {
     match &session.mailbox {
         Ok(_) => Ok(session),
-        Err(why) => Err(format!("{why}; `agents mailbox register` binds the session to one")),
+        Err(why) => Err(format!("{why}; `agents mail bind` gives the session one")),
     }
 }
 

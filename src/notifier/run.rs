@@ -38,6 +38,10 @@ pub(super) enum Cause {
     Mail,
     /// The time has come.
     Due,
+    /// The agent could not be told for a whole interval.
+    Late,
+    /// The queue is done with a wake-up.
+    Done,
     /// The agent or the queue changed.
     Gate,
 }
@@ -85,11 +89,11 @@ impl Notifier {
             },
             Next::Gate(pause) => tokio::select! {
                 () = self.gate_moves(mind) => Cause::Gate,
-                () = sleep(*pause) => Cause::Due,
+                () = sleep(*pause) => Cause::Late,
             },
             Next::Request(id) => {
                 self.done_with(id).await;
-                Cause::Gate
+                Cause::Done
             }
             Next::Store => {
                 sleep(STORE_PAUSE).await;

@@ -8,6 +8,9 @@ use crate::{
     tracker::{Phase, State, Tri},
 };
 
+/// By so much a moment that is kept in whole seconds may be too early.
+const WITHIN_A_SECOND: Duration = Duration::from_millis(999);
+
 /// What is to be done about the messages that wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -25,11 +28,19 @@ pub(super) fn verdict(
     interval: Duration,
     now: Moment,
 ) -> Verdict {
-    let Some(last) = last.filter(|_| refs.iter().all(|one| told.contains(one))) else { return Verdict::Tell };
+    if last.is_none() || !refs.iter().all(|one| told.contains(one)) {
+        return Verdict::Tell;
+    }
+    let left = left(last, interval, now);
+    if left.is_zero() { Verdict::Tell } else { Verdict::Known(left) }
+}
+
+/// How long until messages that were told of at that moment, which is known in whole seconds, are told of again.
+pub(super) fn left(last: Option<Moment>, interval: Duration, now: Moment) -> Duration {
+    let Some(last) = last else { return interval };
     // A clock that was set back must not silence it for longer than an interval.
     let passed = u64::try_from(now.epoch_millis() - last.epoch_millis()).unwrap_or(0);
-    let left = interval.saturating_sub(Duration::from_millis(passed));
-    if left.is_zero() { Verdict::Tell } else { Verdict::Known(left) }
+    (interval + WITHIN_A_SECOND).saturating_sub(Duration::from_millis(passed)).min(interval)
 }
 
 /// Why the agent is not told now.
@@ -147,8 +158,8 @@ mod tests {
     fn only_what_is_new_is_told_before_the_interval_has_passed() {
         assert_eq!(decide(&["a"], &[], None, 0), Verdict::Tell);
         assert_eq!(decide(&["a", "b"], &["a"], Some(0), 1), Verdict::Tell);
-        assert_eq!(decide(&["a"], &["a", "b"], Some(0), 1), Verdict::Known(Duration::from_secs(59)));
-        assert_eq!(decide(&["a"], &["a"], Some(0), 60), Verdict::Tell);
+        assert_eq!(decide(&["a"], &["a", "b"], Some(0), 1), Verdict::Known(Duration::from_millis(59_999)));
+        assert_eq!(decide(&["a"], &["a"], Some(0), 61), Verdict::Tell);
         assert_eq!(decide(&["a"], &["a"], Some(50), 10), Verdict::Known(Duration::from_secs(60)), "clock set back");
     }
 

@@ -95,8 +95,8 @@ impl Occasion<'_> {
 
     fn how_to_read(&self) -> String {
         format!(
-            "Read them with `agents mail list` and `agents mail read REF`, or POST {base}/v1/mail/list and \
-             {base}/v1/mail/read; archive what is done with `agents mail archive REF`.",
+            "Read one with `agents mail read --message-ref REF` (or POST {base}/v1/mail/read), archive what is done with \
+             `agents mail archive --message-ref REF`; `agents mail list` shows all.",
             base = self.base_url
         )
     }
@@ -135,7 +135,10 @@ mod tests {
         assert_eq!(lines[0], "2 unread messages are in your mailbox alpha@agents.localhost (1 new):");
         assert_eq!(lines[1], "- from bob@x: \"Build is 'red'\" [filesystem:msg-1]");
         assert!(lines[2].contains(&format!("\"{}…\"", "s".repeat(79))), "{text}");
-        assert!(lines[3].contains("agents mail read REF") && lines[3].contains("http://127.0.0.1:4711/v1/mail/read"));
+        assert!(
+            lines[3].contains("agents mail read --message-ref REF")
+                && lines[3].contains("http://127.0.0.1:4711/v1/mail/read")
+        );
         assert_eq!(lines.last(), Some(&"Be brief."));
         let one = [message(1, "bob@x", "hi")];
         let again = Occasion { new: 0, mode: NotifierMode::AnyInbox, ..occasion(&one) }.prompt(&Quoted::default());

@@ -387,7 +387,7 @@ pub fn digest(path: &Path) -> Result<(String, u64), FileError> {
     }
     let mut hash = Sha256::new();
     let bytes = io::copy(&mut file, &mut hash).map_err(|source| io_error("read", path, source))?;
-    Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+    Ok((format!("{:x}", hash.finalize()), bytes))
 }
 
 /// Inode of the path itself, `None` if there is nothing. Tells whether a file was replaced.

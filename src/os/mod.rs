@@ -5,6 +5,7 @@
 //! signal reaches the process that was meant or nobody. Every room that needs the system comes here.
 
 pub mod alarm;
+pub mod beneath;
 pub mod child;
 pub mod clock;
 pub mod family;

@@ -1,7 +1,7 @@
 //! Both families of variable names in the tmux session environment, in one table. Pure.
 
 use crate::{
-    api::{Host, PROTOCOL_VERSION},
+    api::{Host, MemoryPaths, PROTOCOL_VERSION},
     session::SessionRoot,
 };
 
@@ -12,6 +12,9 @@ pub enum Variable {
     ManifestPath,
     AgentId,
     AgentDefDir,
+    MemoryDir,
+    MemoFile,
+    PagesDir,
     GatewayHost,
     GatewayPort,
     GatewayStatePath,
@@ -19,10 +22,13 @@ pub enum Variable {
 }
 
 /// Ours first, the contract's beside it (contract section 2.1).
-const NAMES: [(Variable, [&str; 2]); 7] = [
+const NAMES: [(Variable, [&str; 2]); 10] = [
     (Variable::ManifestPath, ["AGENTS_MANIFEST_PATH", "HOUMAO_MANIFEST_PATH"]),
     (Variable::AgentId, ["AGENTS_AGENT_ID", "HOUMAO_AGENT_ID"]),
     (Variable::AgentDefDir, ["AGENTS_AGENT_DEF_DIR", "HOUMAO_AGENT_DEF_DIR"]),
+    (Variable::MemoryDir, ["AGENTS_MEMORY_DIR", "HOUMAO_AGENT_MEMORY_DIR"]),
+    (Variable::MemoFile, ["AGENTS_MEMO_FILE", "HOUMAO_AGENT_MEMO_FILE"]),
+    (Variable::PagesDir, ["AGENTS_PAGES_DIR", "HOUMAO_AGENT_PAGES_DIR"]),
     (Variable::GatewayHost, ["AGENTS_GATEWAY_HOST", "HOUMAO_AGENT_GATEWAY_HOST"]),
     (Variable::GatewayPort, ["AGENTS_GATEWAY_PORT", "HOUMAO_AGENT_GATEWAY_PORT"]),
     (Variable::GatewayStatePath, ["AGENTS_GATEWAY_STATE_PATH", "HOUMAO_GATEWAY_STATE_PATH"]),
@@ -35,6 +41,9 @@ const LIVE: [Variable; 4] =
 
 /// The three that make a session gateway-capable.
 const CAPABLE: [Variable; 3] = [Variable::ManifestPath, Variable::AgentId, Variable::AgentDefDir];
+
+/// The three that tell the agent where its memory is.
+const MEMORY: [Variable; 3] = [Variable::MemoryDir, Variable::MemoFile, Variable::PagesDir];
 
 /// Left behind by the predecessor after a crash or a detach; removed together with the live ones.
 const LEFTOVERS: [&str; 4] = [
@@ -107,6 +116,15 @@ pub fn mailbox(address: &str) -> Vec<(String, String)> {
     vec![(MAILBOX_ADDRESS.to_owned(), address.to_owned())]
 }
 
+/// Tells the agent where its memory is, in both families.
+pub fn memory(paths: &MemoryPaths) -> Vec<(String, String)> {
+    both(&[
+        (Variable::MemoryDir, paths.memory_root.clone()),
+        (Variable::MemoFile, paths.memo_file.clone()),
+        (Variable::PagesDir, paths.pages_dir.clone()),
+    ])
+}
+
 /// The live binding, in both families.
 pub fn live(root: &SessionRoot, host: Host, port: u16) -> Vec<(String, String)> {
     both(&[
@@ -117,9 +135,15 @@ pub fn live(root: &SessionRoot, host: Host, port: u16) -> Vec<(String, String)> 
     ])
 }
 
-/// Every name of [`capability`] and [`mailbox`], for removing them.
+/// Every name of [`capability`], [`memory`] and [`mailbox`], for removing them.
 pub fn capability_names() -> Vec<String> {
-    CAPABLE.iter().flat_map(|variable| variable.names()).chain([MAILBOX_ADDRESS]).map(str::to_owned).collect()
+    CAPABLE
+        .iter()
+        .chain(&MEMORY)
+        .flat_map(|variable| variable.names())
+        .chain([MAILBOX_ADDRESS])
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The predecessor's leftovers, for removing them.

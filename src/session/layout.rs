@@ -34,6 +34,11 @@ impl Home {
         self.0.join("join.lock")
     }
 
+    /// The memory of an agent: it outlives its sessions (contract section 0.1).
+    pub fn memory(&self, id: &AgentId) -> PathBuf {
+        self.0.join("memory").join("agents").join(id.as_str())
+    }
+
     /// `detectors/`: a person's own profiles of agent programs.
     pub fn detectors(&self) -> PathBuf {
         self.0.join("detectors")

@@ -1,10 +1,15 @@
 //! The manifest of a session that we launch or adopt, and the placeholders that let other programs resume it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{documents, layout::SessionRoot};
 use crate::{
-    api::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Origin, Runtime, TmuxSection},
+    api::{
+        AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, MemoryPaths, Origin, Runtime,
+        TmuxSection,
+    },
     model::{AgentId, AgentName, Moment, ToolName},
     os::files::{self, FileError},
 };
@@ -79,6 +84,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     let (tool, directory) = (new.tool.as_str(), new.working_directory);
     let joined = new.origin == Origin::Joined;
     let session_id = root.name();
+    let memory = memory(root, new.id);
     let authority = json!({
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
@@ -101,9 +107,9 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         registry_launch_authority: "runtime".to_owned(),
         runtime: Runtime {
             session_id: Some(session_id.clone()),
-            memory_root: None,
-            memo_file: None,
-            pages_dir: None,
+            memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
+            memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
+            pages_dir: memory.map(|memory| memory.pages_dir),
             agent_def_dir: Some(path(root.agent_def())),
             agent_pid: None,
             registry_generation_id: text(new.generation),
@@ -160,6 +166,19 @@ fn launch_variable((name, value): &(String, Option<String>)) -> Value {
         Some(value) => json!({ "mode": "literal", "name": name, "value": value }),
         None => json!({ "mode": "inherit", "name": name }),
     }
+}
+
+/// Where the agent's memory is; `None` for a session that belongs to no home.
+pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
+    let memory = root.home()?.memory(id);
+    let text = |path: std::path::PathBuf| path.to_str().map(str::to_owned);
+    Some(MemoryPaths {
+        schema_version: 1,
+        // The contract's names: its own programs find an agent's memory by them.
+        memo_file: text(memory.join("houmao-memo.md"))?,
+        pages_dir: text(memory.join("pages"))?,
+        memory_root: text(memory)?,
+    })
 }
 
 fn metadata(new: &NewManifest<'_>) -> Value {
@@ -269,6 +288,10 @@ pub fn write_placeholders(root: &SessionRoot, new: &NewManifest<'_>) -> Result<(
     let role = root.agent_def().join("roles").join(new.name.as_str());
     files::create_private_dir(&role)?;
     files::create_private_dir(&root.tool_home())?;
+    if let Some(memory) = memory(root, new.id) {
+        files::create_private_dir(Path::new(&memory.pages_dir))?;
+        files::create_if_missing(Path::new(&memory.memo_file))?;
+    }
     files::create_if_missing(&role.join("system-prompt.md"))?;
     files::create_if_missing(&root.launch_env())?;
     let tool = new.tool.as_str();

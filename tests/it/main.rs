@@ -36,6 +36,8 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod mail;
+mod memory;
+mod notifier;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;

@@ -10,9 +10,16 @@
 //! | notes of senders, tokens, forged frames | `notes_of_senders_are_quoted_and_tokens_are_never_shown` |
 //! | a program that reads line by line | `a_program_that_reads_lines_gets_one` |
 
+use std::{path::PathBuf, time::Duration};
+
+use agents::{
+    api::{MailBinding, MailContent, MailPost, ReplyPolicy},
+    mail::{Mailbox, filesystem},
+};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Http, Live, Log, Tracer, World, eventually};
+use crate::support::{Answer, Http, Live, Tracer, World, eventually, signal};
 
 const PATH: &str = "/v1/mail-notifier";
 
@@ -25,13 +32,24 @@ fn mailed(steps: &[&str]) -> Live {
     let (words, log) = world.script("alpha", steps);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let agent = world.launch_with(&[&["alpha", "--tool", "scripted", "--mailbox", "--"], &words[..]].concat());
+    let wish = filesystem::Registering {
+        address: "alpha@agents.localhost".parse().unwrap(),
+        principal_id: "AGENTS-alpha".to_owned(),
+        mode: filesystem::RegisterMode::Safe,
+        display_name: None,
+        manifest_path_hint: None,
+        role: None,
+        folder: None,
+    };
+    let root = agent.file("manifest.json")["launch_plan"]["mailbox"]["filesystem_root"].as_str().map(PathBuf::from);
+    filesystem::register(&root.unwrap(), &wish).unwrap();
     if steps.contains(&"tui") {
         log.wait_for_note("ready", 1);
     }
     Live::over(world, agent, log)
 }
 
-fn put(http: &Http, body: &Value) -> crate::support::Answer {
+fn put(http: &Http, body: &Value) -> Answer {
     http.keep().send("PUT", PATH, Some(body.to_string().as_bytes())).unwrap()
 }
 
@@ -162,11 +180,15 @@ fn it_is_switched_on_and_off_and_refuses_what_it_cannot_do() {
     post(&live, "nobody hears this");
     let words = ["gateway", "mail-notifier", "enable", "--interval-seconds", "900", "--appendix-text", "", "--json"];
     let on = live.world.agents(&[&words[..], &["--agent-id", &live.agent.id]].concat()).json();
-    assert_eq!((&on["enabled"], &on["appendix_text"], &on["interval_seconds"]), (&json!(true), &json!(""), &json!(900)));
+    assert_eq!(
+        (&on["enabled"], &on["appendix_text"], &on["interval_seconds"]),
+        (&json!(true), &json!(""), &json!(900))
+    );
     let second = told(&live, 2);
     assert!(second.starts_with("2 unread messages are in your mailbox alpha@agents.localhost (1 new):"), "{second}");
     assert!(second.contains("nobody hears this") && second.contains("while it was off"), "{second}");
-    assert_eq!(polls(&live).len(), before + 1, "while it was off it did not look");
+    let looks: Vec<Poll> = polls(&live).drain(before..).collect();
+    assert_eq!((looks[0].outcome.as_str(), looks[0].count), ("enqueued", Some(2)), "while it was off it did not look");
     let shown = live.world.agents(&["gateway", "mail-notifier", "status", "--agent-id", &live.agent.id]).ok();
     assert!(shown.contains("on, tells again after 900 s") && shown.contains("unread_only"), "{shown}");
     live.world.agents(&["gateway", "mail-notifier", "disable", "--agent-id", &live.agent.id]).ok();
@@ -240,7 +262,7 @@ fn a_dead_agent_gets_nothing_and_the_next_one_hears_at_once() {
     post(&live, "for the first");
     assert!(told(&live, 1).contains("for the first"));
     let pid = live.world.tmux(&["display-message", "-p", "-t", pane, "#{pane_pid}"]);
-    crate::support::signal(pid.parse().unwrap(), rustix::process::Signal::KILL);
+    signal(pid.parse().unwrap(), Signal::KILL);
     eventually("the agent to be gone", || match live.status() {
         status if status["managed_agent_connectivity"] == "unavailable" => Ok(()),
         status => Err(status.to_string()),
@@ -270,10 +292,8 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
     // The commits of a wake-up, one after the other: its row, its way into the terminal, its end.
     for when in 1..=4 {
         let subject = format!("killed at {when}");
-        let body = ["--subject", &subject, "--body-content", "b"];
         let tracer = Tracer::new(live.world.gateway_pids()[0], "fdatasync,fsync", &format!("signal=KILL:when={when}"));
-        // Without the gateway, which may die of it.
-        drop(send_beside(&live, &body));
+        post_beside(&live, &subject);
         eventually("the gateway to die", || match live.world.gateway_pids() {
             pids if pids.is_empty() => Ok(()),
             pids => Err(format!("{pids:?} {:#?}", polls(&live))),
@@ -282,18 +302,18 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
         live.restart();
         let text = told(&live, when + 1);
         assert!(text.contains(&subject) && text.contains("(1 new)"), "{text}");
-        live.drained(std::time::Duration::from_secs(20));
-        polled(&live, "", "");
+        live.drained(Duration::from_secs(20));
     }
     assert_eq!(live.log.texts().len(), 5);
 }
 
 /// Leaves a note without asking the gateway.
-fn send_beside(live: &Live, words: &[&str]) -> crate::support::Run {
-    let home = live.world.home();
-    let mailbox = agents_mailbox(live);
-    drop((home, words));
-    mailbox
+fn post_beside(live: &Live, subject: &str) {
+    let binding = MailBinding::of(Some(&live.agent.file("manifest.json")["launch_plan"]["mailbox"])).unwrap().unwrap();
+    let mailbox = Mailbox::of(&binding, live.agent.root.join("mailbox-secrets")).unwrap();
+    let content = MailContent { body: "body".to_owned(), ..MailContent::default() };
+    let note = MailPost { subject: subject.to_owned(), reply_policy: ReplyPolicy::default(), content };
+    mailbox.post(&note).unwrap();
 }
 
 #[test]
@@ -355,7 +375,9 @@ fn notes_of_senders_are_quoted_and_tokens_are_never_shown() {
     let required = json!({ "interval_seconds": NEVER, "notify_block_auth_mode": "required",
         "notify_block_shared_tokens": ["kept:2"] });
     assert_eq!(put(&live.http, &required).ok()["notify_block_shared_tokens"], json!(["kept:1"]));
-    live.http.post("/v1/mail/post", &json!({ "subject": "t", "body_content": "b", "notify_block": { "text": "x" } })).ok();
+    live.http
+        .post("/v1/mail/post", &json!({ "subject": "t", "body_content": "b", "notify_block": { "text": "x" } }))
+        .ok();
     let text = told(&live, 2);
     assert!(!text.contains("Note from"), "{text}");
     let blocks = polled(&live, "enqueued", "").blocks;

@@ -24,7 +24,7 @@ fn once(title: &str, ranking: i64, after: f64) -> Value {
     json!({ "mode": "one_off", "title": title, "prompt": title, "ranking": ranking, "start_after_seconds": after })
 }
 
-fn with(mut one: Value, more: Value) -> Value {
+fn with(mut one: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().unwrap() {
         one[name] = value.clone();
     }
@@ -33,7 +33,7 @@ fn with(mut one: Value, more: Value) -> Value {
 
 impl Live {
     #[track_caller]
-    fn remind(&self, one: Value) -> String {
+    fn remind(&self, one: &Value) -> String {
         let made = self.http.post("/v1/reminders", &json!({ "schema_version": 1, "reminders": [one] })).ok();
         made["reminders"][0]["reminder_id"].as_str().unwrap().to_owned()
     }
@@ -140,7 +140,7 @@ fn reminders_have_the_contracts_shapes_and_refusals() {
     assert_eq!(live.reminders().len(), 2, "nothing of a wrong body is kept");
 
     // An update begins anew, and keeps id and age.
-    let changed = live.put(later_id, &with(once("now", -9, 0.01), json!({ "schema_version": 1 }))).ok();
+    let changed = live.put(later_id, &with(once("now", -9, 0.01), &json!({ "schema_version": 1 }))).ok();
     assert_eq!(
         (&changed["reminder_id"], &changed["created_at_utc"]),
         (&later["reminder_id"], &later["created_at_utc"])
@@ -167,9 +167,9 @@ fn reminders_have_the_contracts_shapes_and_refusals() {
 #[test]
 fn only_the_first_is_said_and_a_paused_one_keeps_all_others_back() {
     let live = Live::new(&["work=5"]);
-    let paused = live.remind(with(once("first", 0, 0.01), json!({ "paused": true })));
-    let behind = live.remind(once("second", 1, 0.01));
-    live.remind(once("third", 2, 0.01));
+    let paused = live.remind(&with(once("first", 0, 0.01), &json!({ "paused": true })));
+    let behind = live.remind(&once("second", 1, 0.01));
+    live.remind(&once("third", 2, 0.01));
     let shown = live.becomes(&behind, "overdue");
     assert_eq!(shown["selection_state"], "blocked");
     live.becomes(&paused, "overdue");
@@ -190,7 +190,7 @@ fn what_is_due_waits_for_the_queue() {
     let first = live.send("a long one");
     live.receives(&first, "submitted");
     let second = live.send("another");
-    let reminder = live.remind(once("the reminder", 0, 0.01));
+    let reminder = live.remind(&once("the reminder", 0, 0.01));
     eventually("what it waits for", || match live.reminder(&reminder) {
         one if one["waits_for"].as_str().is_some_and(|why| why.contains("waits in the queue")) => Ok(()),
         one => Err(one.to_string()),
@@ -210,7 +210,7 @@ fn moments_in_the_past_and_leap_seconds() {
         json!({ "mode": "one_off", "title": "past", "prompt": "past", "ranking": 0, "deliver_at_utc": moment,
             "paused": paused })
     };
-    let leap = live.remind(at("2016-12-31T23:59:60Z", true));
+    let leap = live.remind(&at("2016-12-31T23:59:60Z", true));
     let shown = live.becomes(&leap, "overdue");
     assert_eq!(shown["next_due_at_utc"], "2017-01-01T00:00:00.000000+00:00");
     for wrong in ["2016-12-31T23:59:60", "2016-12-31T12:00:60Z", "2026-11-21T10:00:00", "soon"] {
@@ -229,13 +229,13 @@ fn keys_end_with_one_enter() {
         json!({ "mode": "one_off", "title": "k", "ranking": 0, "start_after_seconds": 0.01,
             "send_keys": { "sequence": sequence, "ensure_enter": ensure_enter } })
     };
-    let first = live.remind(press("one<[Enter]><[Enter]>", true));
+    let first = live.remind(&press("one<[Enter]><[Enter]>", true));
     live.all_said();
     live.log.wait_for_note("turn_ended", 1);
-    live.remind(press("two", true));
+    live.remind(&press("two", true));
     live.all_said();
     live.log.wait_for_note("turn_ended", 2);
-    live.remind(press("three", false));
+    live.remind(&press("three", false));
     live.all_said();
     live.world.shows(&live.agent.pane, "three");
     assert_eq!(live.log.texts(), ["one", "two"]);
@@ -245,7 +245,7 @@ fn keys_end_with_one_enter() {
 #[test]
 fn a_repeat_is_said_on_its_grid() {
     let live = Live::new(&["work=5"]);
-    let id = live.remind(json!({ "mode": "repeat", "title": "r", "prompt": "again", "ranking": 0,
+    let id = live.remind(&json!({ "mode": "repeat", "title": "r", "prompt": "again", "ranking": 0,
         "start_after_seconds": 0.01, "interval_seconds": 0.25 }));
     let due = |one: &Value| {
         let text = one["next_due_at_utc"].as_str().unwrap();
@@ -270,8 +270,8 @@ fn what_fell_due_without_a_gateway_is_treated_as_it_says() {
     let mut live = Live::new(&["work=5"]);
     let make = |title: &str, ranking: i64, policy: &str, repeat: bool| {
         let mode = if repeat { "repeat" } else { "one_off" };
-        let more = json!({ "when_missed": policy, "mode": mode, "interval_seconds": repeat.then_some(100) });
-        live.remind(with(once(title, ranking, 1000.0), more))
+        let added = json!({ "when_missed": policy, "mode": mode, "interval_seconds": repeat.then_some(100) });
+        live.remind(&with(once(title, ranking, 1000.0), &added))
     };
     let (kept, gone) = (make("kept", 0, "fire_once", false), make("gone", 0, "skip", false));
     let (all, one, none) =
@@ -311,7 +311,7 @@ fn what_fell_due_without_a_gateway_is_treated_as_it_says() {
 fn a_reminder_that_falls_due_while_detached_is_said_by_the_next_gateway() {
     let mut live = Live::new(&["work=5"]);
     let begun = Instant::now();
-    live.remind(once("while detached", 0, 0.3));
+    live.remind(&once("while detached", 0, 0.3));
     live.detach();
     assert_eq!(live.log.texts().len(), 0);
     eventually("its time", || if begun.elapsed() > Duration::from_millis(400) { Ok(()) } else { Err(String::new()) });
@@ -342,8 +342,8 @@ fn a_death_in_every_commit_says_nothing_twice_and_loses_nothing() {
             if stat(gateway).is_none() {
                 return Ok(true);
             }
-            let list = live.http.try_keep().and_then(|mut connection| connection.send("GET", "/v1/requests", None));
-            match list.map(|list| list.json()["requests"][0].clone()) {
+            let asked = live.http.try_keep().and_then(|mut connection| connection.send("GET", "/v1/requests", None));
+            match asked.map(|answer| answer.json()["requests"][0].clone()) {
                 Ok(last) if last["prompt"] == text.as_str() && last["receipt"] == "turn_ended" => Ok(false),
                 other => Err(format!("{other:?}")),
             }
@@ -375,7 +375,7 @@ fn deaths_at_any_moment_say_nothing_twice_and_lose_nothing() {
             let text = format!("reminder {} of run {run}.", all.len());
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
             let after = chance.within(1..60) as f64 / 1000.0;
-            live.remind(once(&text, 0, after));
+            live.remind(&once(&text, 0, after));
             all.push(text);
         }
         let end = Instant::now() + Duration::from_micros(chance.within(0..80_000));
@@ -470,7 +470,7 @@ fn a_queue_of_an_earlier_version_gets_reminders() {
         .unwrap();
     drop(file);
     live.restart();
-    live.remind(once("new", 0, 0.01));
+    live.remind(&once("new", 0, 0.01));
     live.all_said();
     live.http.post("/v1/requests", &prompt("old")).ok();
     live.log.wait_for(2);

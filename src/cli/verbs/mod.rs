@@ -13,6 +13,8 @@ mod launch;
 mod list;
 mod logs;
 mod mail;
+mod mailbox;
+mod memory;
 mod pages;
 mod prompt;
 mod relaunch;
@@ -51,6 +53,8 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
         Command::Mail(words) => mail::run(&context()?, &words, report),
+        Command::Mailbox(words) => mailbox::run(&context()?, words, report),
+        Command::Memory(words) => memory::run(&context()?, &words, report),
         Command::Replay(words) => replay::run(&words, report),
         Command::Contract(words) => contract::run(&words, report),
         Command::AgentEvent(words) => Ok(agent_event::run(&words)),

@@ -27,9 +27,9 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
         AgentPane::Missing(why) => Some(why.as_str()),
         _ => None,
     };
+    let mail = lifecycle::unread(&target.root, &target.manifest);
     let headless = lifecycle::headless::is_headless(&target).then(|| headless_state(&target));
     let live = if headless.is_some() { None } else { live(&target) };
-    let mail = lifecycle::unread(&target.root, &target.manifest);
     if report.wants_json() {
         render::json(&json!({
             "agent_name": target.manifest.agent_name,
@@ -42,8 +42,8 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
             "foreground_command": pane.map(|pane| pane.command.as_str()),
             "in_mode": pane.map(|pane| pane.in_mode),
             "input_off": pane.map(|pane| pane.input_off),
-            "headless": headless,
             "mailbox": mail.as_ref().map(super::list::mail),
+            "headless": headless,
             "live": live.as_ref().map(|(state, explanation)| json!({
                 "phase": state.turn.phase,
                 "since_utc": explanation.since_utc,

@@ -8,6 +8,7 @@ pub(super) mod headless;
 pub(super) mod health;
 pub(super) mod mail;
 pub(super) mod mail_notifier;
+pub(super) mod memory;
 pub(super) mod reconcile;
 pub(super) mod recordings;
 pub(super) mod reminders;

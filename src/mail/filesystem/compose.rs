@@ -151,7 +151,7 @@ pub(super) fn principal(row: &RegistrationRow) -> Result<Principal, MailError> {
 }
 
 pub(super) fn address(text: &str) -> Result<Address, MailError> {
-    text.parse().map_err(|_| MailError::Damaged(format!("`{}` in the index is no address", text.escape_debug())))
+    text.parse().map_err(|_wrong| MailError::Damaged(format!("`{}` in the index is no address", text.escape_debug())))
 }
 
 /// The subject of an answer.
@@ -165,5 +165,5 @@ pub(super) fn digest(operation: &str, ends: &[&str], subject: &str, content: &Ma
     let files: Vec<_> = content.attachments.iter().map(|file| (&file.path, &file.label)).collect();
     let all =
         serde_json::json!([operation, ends, subject, content.body, files, content.notify_block, content.notify_auth,]);
-    Sha256::digest(all.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(all.to_string()))
 }

@@ -8,12 +8,16 @@
 mod account;
 mod compose;
 mod deliver;
+mod overview;
 mod register;
+mod repair;
 mod root;
 mod spool;
 
 pub use account::{Account, LOOP_PER_DAY, LOOP_PER_MINUTE};
+pub use overview::{AccountEntry, Overview, accounts, overview};
 pub use register::{RegisterMode, Registering, Registration, UnregisterMode, init, register, unregister};
+pub use repair::{Repair, Staging, repair};
 
 use super::MailError;
 use crate::{os::files::FileError, store::mail::MailStoreError};

@@ -92,22 +92,28 @@ fn open_or_make(path: &Path) -> Result<(Spool, bool), MailError> {
         let index = Index::create(&index_path)?;
         let mut spool = Spool::of(root, index);
         spool.recover(true)?;
-        if spool.active(Address::OPERATOR)?.is_none() {
-            let wish = Registering {
-                address: Address::operator(),
-                principal_id: OPERATOR_PRINCIPAL.to_owned(),
-                mode: RegisterMode::Safe,
-                display_name: Some("Operator".to_owned()),
-                manifest_path_hint: None,
-                role: Some(OPERATOR_ROLE.to_owned()),
-                folder: None,
-            };
-            add(&mut spool, &wish, &[])?;
-        }
+        ensure_operator(&mut spool)?;
         spool
     };
     spool.recover(false)?;
     Ok((spool, was_there))
+}
+
+/// Registers the operator, whom every root has.
+pub(super) fn ensure_operator(spool: &mut Spool) -> Result<(), MailError> {
+    if spool.active(Address::OPERATOR)?.is_none() {
+        let wish = Registering {
+            address: Address::operator(),
+            principal_id: OPERATOR_PRINCIPAL.to_owned(),
+            mode: RegisterMode::Safe,
+            display_name: Some("Operator".to_owned()),
+            manifest_path_hint: None,
+            role: Some(OPERATOR_ROLE.to_owned()),
+            folder: None,
+        };
+        add(spool, &wish, &[])?;
+    }
+    Ok(())
 }
 
 /// Gives an address to an owner, so that it gets mail. The root is made if it is not there. The same owner again
@@ -123,7 +129,7 @@ pub fn register(root: &Path, wish: &Registering) -> Result<Registration, MailErr
         return Err(MailError::Invalid(format!("{} is reserved: no agent can have it", wish.address)));
     }
     let (mut spool, _) = open_or_make(root)?;
-    let _locks = spool.root.lock(&[wish.address.as_str()])?;
+    let _locks = spool.lock(&[wish.address.as_str()])?;
     let address = wish.address.as_str();
     let all = spool.index.registrations()?;
     let of_address = |row: &&RegistrationRow| row.address == address;
@@ -266,6 +272,11 @@ pub(super) fn make_mailbox(spool: &mut Spool, row: &RegistrationRow) -> Result<(
     for name in FOLDERS {
         folder.make(name)?;
     }
+    set_note(spool, row)
+}
+
+/// What a mailbox's own file says about its registration, for a lost index.
+fn set_note(spool: &mut Spool, row: &RegistrationRow) -> Result<(), MailError> {
     let note = serde_json::json!({
         "registration_id": row.registration_id,
         "address": row.address,
@@ -274,9 +285,9 @@ pub(super) fn make_mailbox(spool: &mut Spool, row: &RegistrationRow) -> Result<(
         "manifest_path_hint": row.manifest_path_hint,
         "role": row.role,
         "created_at_utc": row.created_at_utc,
+        "inactive": row.status == Status::Inactive,
     });
-    spool.local(row)?.set_note(&note.to_string())?;
-    Ok(())
+    Ok(spool.local(row)?.set_note(&note.to_string())?)
 }
 
 fn done(
@@ -305,7 +316,7 @@ pub fn unregister(root: &Path, address: &Address, mode: UnregisterMode) -> Resul
         return Err(MailError::Invalid("the operator's mailbox belongs to the root and stays".to_owned()));
     }
     let mut spool = Spool::open(root)?;
-    let _locks = spool.root.lock(&[address.as_str()])?;
+    let _locks = spool.lock(&[address.as_str()])?;
     spool.recover(true)?;
     let all = spool.index.registrations()?;
     let mut of_address = all.into_iter().filter(|row| row.address == address.as_str());
@@ -322,7 +333,13 @@ pub fn unregister(root: &Path, address: &Address, mode: UnregisterMode) -> Resul
     };
     spool.forget(&row.registration_id);
     match mode {
-        UnregisterMode::Deactivate => spool.index.put_registrations(&[gone], None)?,
+        UnregisterMode::Deactivate => {
+            spool.index.put_registrations(std::slice::from_ref(&gone), None)?;
+            // Only a lost index asks for it.
+            if let Err(error) = set_note(&mut spool, &gone) {
+                tracing::warn!(address = gone.address, error = %error, "the mailbox does not know that it was given up");
+            }
+        }
         UnregisterMode::Purge => {
             take_away(&spool, &row)?;
             spool.index.put_registrations(&[gone], Some(&row.registration_id))?;

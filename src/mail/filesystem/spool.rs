@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::root::{FOLDERS, Root, file_name, hidden_name};
+use super::root::{FOLDERS, Locks, Root, file_name, hidden_name};
 use crate::{
     mail::MailError,
     model::MessageId,
@@ -55,6 +55,15 @@ impl Spool {
         self.index.is_current()
     }
 
+    /// Takes the locks of these addresses and of the index.
+    pub(super) fn lock(&self, addresses: &[&str]) -> Result<Locks, MailError> {
+        let locks = self.root.lock(addresses)?;
+        if self.index.is_current() {
+            return Ok(locks);
+        }
+        Err(MailError::Unavailable("the index was replaced just now".to_owned()))
+    }
+
     /// The registration that gets an address's mail.
     pub(super) fn active(&self, address: &str) -> Result<Option<RegistrationRow>, MailError> {
         Ok(self.index.active(address)?)
@@ -84,7 +93,7 @@ impl Spool {
         if self.agrees(row)? {
             return Ok(());
         }
-        let _locks = if locked { None } else { Some(self.root.lock(&[&row.address])?) };
+        let _locks = if locked { None } else { Some(self.lock(&[&row.address])?) };
         if self.agrees(row)? { Ok(()) } else { self.mirror(row) }
     }
 
@@ -120,17 +129,15 @@ impl Spool {
         if self.left_over()?.is_empty() {
             return Ok(());
         }
-        let _locks = match locked {
-            true => None,
+        let locks = if locked { None } else { self.root.try_lock()? };
+        if !locked && locks.is_none() {
             // Held: somebody alive works, and what lies there is theirs.
-            false => match self.root.try_lock()? {
-                Some(locks) => Some(locks),
-                None => return Ok(()),
-            },
-        };
+            return Ok(());
+        }
         for name in self.left_over()? {
             self.recover_one(&name)?;
         }
+        drop(locks);
         Ok(())
     }
 
@@ -145,7 +152,7 @@ impl Spool {
             tracing::warn!(message = id.as_str(), delivered, "a sender died; its message is finished or taken back");
             return if delivered { self.finish(&id) } else { self.take_back(&id) };
         }
-        if rest.ends_with(".move") {
+        if rest.strip_suffix(".move").is_some() {
             let staging = self.root.staging()?;
             let intent = staging.read(name, 1024 * 1024 * 16)?;
             if let Ok(intent) = serde_json::from_slice::<MoveIntent>(&intent)

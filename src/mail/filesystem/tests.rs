@@ -151,3 +151,287 @@ fn what_goes_with_a_message_is_described() {
         assert!(matches!(alpha.send(&with), Err(MailError::Invalid(_))), "{wrong}");
     }
 }
+
+fn id(message: &crate::api::MessageView) -> &str {
+    message.message_ref.strip_prefix("filesystem:").unwrap()
+}
+
+fn file_of(root: &Path, message: &crate::api::MessageView) -> PathBuf {
+    let day = &message.created_at_utc[..10];
+    root.join("messages").join(day).join(format!("{}.md", id(message)))
+}
+
+#[test]
+fn two_programs_that_answer_each_other_are_stopped_until_the_operator_says_something() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let (mut writer, mut reader) = (&alpha, &beta);
+    let mut letter = draft(&["beta"], "ping", "0");
+    letter.cc = vec![Address::operator()];
+    let root = alpha.send(&letter).unwrap().message_ref;
+    let mut last = root.clone();
+    for number in 1..LOOP_PER_MINUTE {
+        (writer, reader) = (reader, writer);
+        last =
+            writer.reply(&MailReply { message_ref: last, content: content(&number.to_string()) }).unwrap().message_ref;
+    }
+    let again =
+        |mailbox: &Mailbox, to: &str| mailbox.reply(&MailReply { message_ref: to.to_owned(), content: content("x") });
+    let stopped = again(reader, &last).unwrap_err();
+    assert!(matches!(&stopped, MailError::Loop(why) if why.contains("30 messages in 60 seconds")), "{stopped}");
+    assert_eq!(stopped.status(), 429);
+    alpha.send(&draft(&["beta"], "a new thread", "is free")).unwrap();
+    let binding = crate::api::FilesystemBinding {
+        principal_id: "HOUMAO-operator".to_owned(),
+        address: Address::operator(),
+        bindings_version: String::new(),
+        filesystem_root: place.path().to_string_lossy().into_owned(),
+        mailbox_kind: crate::api::MailboxKind::InRoot,
+        mailbox_path: None,
+    };
+    let operator = Mailbox::of(&MailBinding::Filesystem(binding), PathBuf::new()).unwrap();
+    again(&operator, &root).unwrap();
+    again(reader, &last).unwrap();
+}
+
+#[test]
+fn a_message_edited_into_nonsense_is_named_and_harms_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let first = alpha.send(&draft(&["beta"], "one", "1")).unwrap();
+    let second = alpha.send(&draft(&["beta"], "two", "2")).unwrap();
+    for nonsense in ["", "---\n", "---\nsubject: [\n---\n\nx", "\0\0", "---\nprotocol_version: 9\n---\n"] {
+        std::fs::write(file_of(place.path(), &first), nonsense).unwrap();
+        let refused = beta.show(&first.message_ref, None, true).unwrap_err();
+        assert!(matches!(&refused, MailError::Damaged(why) if why.contains(id(&first))), "{refused}");
+        assert!(beta.reply(&MailReply { message_ref: first.message_ref.clone(), content: content("x") }).is_err());
+        assert_eq!(inbox(&beta).len(), 2, "lists do not read it");
+        assert_eq!(inbox(&beta)[1].read, Some(false));
+    }
+    assert_eq!(beta.show(&second.message_ref, None, false).unwrap().body_text.as_deref(), Some("2"));
+    let mended = repair(place.path(), Staging::Quarantine).unwrap();
+    assert!(mended.problems.iter().any(|problem| problem.contains(id(&first))), "{mended:?}");
+    assert_eq!((mended.messages, mended.indexed, inbox(&beta).len()), (2, 0, 2));
+}
+
+#[test]
+fn an_index_that_is_lost_or_damaged_is_rebuilt_from_the_files() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("m");
+    let (alpha, beta) = (mailbox(&root, "alpha"), mailbox(&root, "beta"));
+    let first = alpha.send(&draft(&["beta", "alpha"], "one", "1")).unwrap();
+    let answer = beta.reply(&MailReply { message_ref: first.message_ref.clone(), content: content("2") }).unwrap();
+    beta.show(&first.message_ref, None, true).unwrap();
+    alpha.relocate(&[answer.message_ref.clone()], &"kept".parse().unwrap()).unwrap();
+    let gamma = register(&root, &wish("gamma", "AGENTS-gamma", RegisterMode::Safe)).unwrap();
+    unregister(&root, &gamma.binding.address, UnregisterMode::Deactivate).unwrap();
+    let seen = |mailbox: &Mailbox| ["inbox", "sent", "kept"].map(|name| folder(mailbox, name));
+    let before = (seen(&alpha), seen(&beta), accounts(&root).unwrap());
+    for damage in [None, Some(vec![7_u8; 9000])] {
+        for ending in ["", "-wal", "-shm"] {
+            crate::os::files::remove(&root.join(format!("index.sqlite{ending}"))).unwrap();
+        }
+        if let Some(bytes) = &damage {
+            std::fs::write(root.join("index.sqlite"), bytes).unwrap();
+        }
+        assert!(matches!(alpha.check(), Err(MailError::Damaged(_))), "{:?}", alpha.check());
+        assert!(init(&root).is_err());
+        let mended = repair(&root, Staging::Quarantine).unwrap();
+        assert_eq!((mended.messages, mended.indexed, mended.registered), (2, 2, 4), "{mended:?}");
+        assert_eq!(mended.set_aside.is_some(), damage.is_some());
+        let without_time = |mut accounts: Vec<AccountEntry>| {
+            accounts.iter_mut().for_each(|account| account.deactivated_at_utc = None);
+            accounts
+        };
+        assert_eq!((seen(&alpha), seen(&beta)), (before.0.clone(), before.1.clone()));
+        assert_eq!(without_time(accounts(&root).unwrap()), without_time(before.2.clone()));
+        let again = repair(&root, Staging::Quarantine).unwrap();
+        assert_eq!((again.indexed, again.links, again.problems.len()), (0, 0, 0), "{again:?}");
+    }
+}
+
+#[test]
+fn links_and_states_that_are_lost_come_again_and_an_edit_by_hand_is_taken_over() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let sent = alpha.send(&draft(&["beta"], "one", "1")).unwrap();
+    beta.show(&sent.message_ref, None, true).unwrap();
+    let own = place.path().join("mailboxes/beta@agents.localhost");
+    let link = own.join("inbox").join(format!("{}.md", id(&sent)));
+    crate::os::files::remove(&link).unwrap();
+    let path = file_of(place.path(), &sent);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "and more").unwrap();
+    let mended = repair(place.path(), Staging::Remove).unwrap();
+    assert_eq!((mended.links, mended.updated), (1, 1), "{mended:?}");
+    assert!(link.is_symlink());
+    assert_eq!(inbox(&beta)[0].body_preview.as_deref(), Some("1and more"));
+    for ending in ["", "-wal", "-shm"] {
+        crate::os::files::remove(&own.join(format!("mailbox.sqlite{ending}"))).unwrap();
+    }
+    assert_eq!(inbox(&beta)[0].read, Some(true), "the index remembers what the mailbox forgot");
+    beta.mark(&[sent.message_ref.clone()], MailFlags { answered: Some(true), ..MailFlags::default() }).unwrap();
+}
+
+#[test]
+fn a_mailbox_that_was_replaced_by_a_link_is_left_alone() {
+    let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let gamma = mailbox(place.path(), "gamma");
+    alpha.send(&draft(&["beta"], "one", "1")).unwrap();
+    let own = place.path().join("mailboxes/beta@agents.localhost");
+    let aside = place.path().join("aside");
+    crate::os::files::rename(&own, &aside).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), &own).unwrap();
+    let damaged = |done: Result<(), MailError>| {
+        let error = done.unwrap_err();
+        assert!(
+            matches!(&error, MailError::Damaged(why) if why.contains("nothing was read or written there")),
+            "{error}"
+        );
+    };
+    damaged(alpha.send(&draft(&["gamma", "beta"], "two", "2")).map(drop));
+    damaged(beta.list(&MailQuery::of(BoxName::inbox())).map(drop));
+    damaged(beta.unread().map(drop));
+    damaged(beta.send(&draft(&["gamma"], "three", "3")).map(drop));
+    assert!(inbox(&gamma).is_empty(), "delivered to all or to nobody");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    assert_eq!(overview(place.path()).unwrap().problems.len(), 1);
+    let mended = repair(place.path(), Staging::Quarantine).unwrap();
+    assert!(mended.problems.iter().any(|problem| problem.contains("beta@agents.localhost")), "{mended:?}");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    crate::os::files::remove(&own).unwrap();
+    crate::os::files::rename(&aside, &own).unwrap();
+    // A folder in it is no better place.
+    crate::os::files::rename(&own.join("inbox"), &aside).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), own.join("inbox")).unwrap();
+    assert!(matches!(alpha.send(&draft(&["gamma", "beta"], "two", "2")), Err(MailError::Damaged(_))));
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    crate::os::files::remove(&own.join("inbox")).unwrap();
+    crate::os::files::rename(&aside, &own.join("inbox")).unwrap();
+    assert_eq!(inbox(&beta).len(), 1);
+    alpha.send(&draft(&["gamma", "beta"], "two", "2")).unwrap();
+    assert_eq!((inbox(&beta).len(), inbox(&gamma).len()), (2, 1));
+}
+
+#[test]
+fn a_mailbox_elsewhere_is_used_only_where_it_was_registered() {
+    let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = place.path().join("m");
+    let alpha = mailbox(&root, "alpha");
+    let mut far = wish("beta", "AGENTS-beta", RegisterMode::Safe);
+    far.folder = Some(place.path().join("far"));
+    let registration = register(&root, &far).unwrap();
+    let beta = Mailbox::of(&MailBinding::Filesystem(registration.binding), PathBuf::new()).unwrap();
+    let sent = alpha.send(&draft(&["beta"], "one", "1")).unwrap();
+    assert!(place.path().join("far/inbox").join(format!("{}.md", id(&sent))).is_symlink());
+    assert_eq!(beta.arrivals(), Some(place.path().join("far/inbox")));
+    assert_eq!(inbox(&beta).len(), 1);
+    let entry = root.join("mailboxes/beta@agents.localhost");
+    crate::os::files::remove(&entry).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), &entry).unwrap();
+    assert!(matches!(alpha.send(&draft(&["beta"], "two", "2")), Err(MailError::Damaged(_))));
+    assert!(matches!(beta.unread(), Err(MailError::Damaged(_))));
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_address_changes_hands_only_as_it_was_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let (alpha, one) = (mailbox(root, "alpha"), mailbox(root, "beta"));
+    alpha.send(&draft(&["beta"], "for the first", "1")).unwrap();
+    let mode = |mode| register(root, &wish("beta", "AGENTS-other", mode));
+    assert!(matches!(mode(RegisterMode::Safe), Err(MailError::Taken(why)) if why.contains("AGENTS-beta")));
+    let same = register(root, &wish("beta", "AGENTS-beta", RegisterMode::Safe)).unwrap();
+    assert!(same.was_there);
+    let stashed = mode(RegisterMode::Stash).unwrap();
+    assert_eq!(stashed.replaced.as_deref(), Some(same.id.as_str()));
+    let two = Mailbox::of(&MailBinding::Filesystem(stashed.binding.clone()), PathBuf::new()).unwrap();
+    assert!(inbox(&two).is_empty());
+    assert!(matches!(one.unread(), Err(MailError::NotRegistered(_))), "it belongs to another one now");
+    let parked = root.join("mailboxes").join(format!("beta@agents.localhost--{}", same.id));
+    assert_eq!(std::fs::read_dir(parked.join("inbox")).unwrap().count(), 1);
+    alpha.send(&draft(&["beta"], "for the second", "2")).unwrap();
+    assert_eq!(inbox(&two).len(), 1);
+    let forced = register(root, &wish("beta", "AGENTS-third", RegisterMode::Force)).unwrap();
+    let three = Mailbox::of(&MailBinding::Filesystem(forced.binding), PathBuf::new()).unwrap();
+    assert!(inbox(&three).is_empty());
+    alpha.send(&draft(&["beta"], "for the third", "3")).unwrap();
+    unregister(root, &address("beta"), UnregisterMode::Deactivate).unwrap();
+    assert!(matches!(alpha.send(&draft(&["beta"], "x", "x")), Err(MailError::UnknownRecipients(_))));
+    register(root, &wish("beta", "AGENTS-third", RegisterMode::Safe)).unwrap();
+    assert_eq!(inbox(&three).len(), 1, "what it had is there again");
+    unregister(root, &address("beta"), UnregisterMode::Deactivate).unwrap();
+    let fourth = mode(RegisterMode::Safe).unwrap();
+    assert!(fourth.replaced.is_some());
+    assert!(inbox(&Mailbox::of(&MailBinding::Filesystem(fourth.binding), PathBuf::new()).unwrap()).is_empty());
+    unregister(root, &address("beta"), UnregisterMode::Purge).unwrap();
+    assert!(!root.join("mailboxes/beta@agents.localhost").exists());
+    let left = repair(root, Staging::Quarantine).unwrap();
+    assert!(left.problems.is_empty(), "{left:?}");
+    assert!(matches!(unregister(root, &Address::operator(), UnregisterMode::Purge), Err(MailError::Invalid(_))));
+    let mut reserved = wish("x", "p", RegisterMode::Safe);
+    reserved.address = "HOUMAO-x@y".parse().unwrap();
+    assert!(matches!(register(root, &reserved), Err(MailError::Invalid(_))));
+}
+
+#[test]
+fn a_folder_with_other_things_is_no_mailbox_root_and_stays_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("thesis.txt"), "x").unwrap();
+    assert!(matches!(init(place.path()), Err(MailError::Invalid(_))));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    let (old, new) = (place.path().join("old"), place.path().join("new"));
+    assert!(!init(&new).unwrap() && init(&new).unwrap());
+    std::fs::create_dir(&old).unwrap();
+    std::fs::write(old.join("protocol-version.txt"), "1\n").unwrap();
+    assert!(matches!(init(&old), Err(MailError::Damaged(why)) if why.contains("protocol `1`")));
+    assert!(matches!(overview(&place.path().join("none")), Err(MailError::NotRegistered(_))));
+}
+
+#[test]
+fn what_another_program_does_to_a_mailbox_is_seen() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let sent = alpha.send(&draft(&["beta"], "one", "1")).unwrap();
+    inbox(&beta);
+    // The contract's own programs know neither our tables nor our locks.
+    let own = place.path().join("mailboxes/beta@agents.localhost");
+    crate::store::mail::play_another_program(&own.join("mailbox.sqlite"), "UPDATE message_state SET is_read = 1");
+    assert_eq!(inbox(&beta)[0].read, Some(true));
+    crate::store::mail::play_another_program(&place.path().join("index.sqlite"), "DELETE FROM agents_messages");
+    let foreign = &inbox(&beta)[0];
+    assert_eq!((foreign.subject.as_str(), foreign.to.len(), &foreign.thread_ref), ("one", 1, &sent.thread_ref));
+    assert_eq!(foreign.sender, sent.sender);
+}
+
+#[test]
+fn ten_thousand_messages_are_listed_whole_and_in_parts() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let sent = alpha.send(&draft(&["beta"], "the pattern", &"word ".repeat(60))).unwrap();
+    crate::store::mail::play_another_program(
+        &place.path().join("index.sqlite"),
+        "CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
+         SELECT printf('msg-20261121T115826Z-%032x', i) AS id FROM n;
+         INSERT INTO messages SELECT n.id, n.id, NULL, '2026-11-21T11:58:26Z', '/x', subject, body_markdown, \
+         headers_json, sender_principal_id, sender_address, NULL, NULL, NULL, NULL FROM messages, n;
+         INSERT INTO agents_messages SELECT n.id, n.id, '2026-11-21T11:58:26Z', subject, preview, ends_json \
+         FROM agents_messages, n;
+         INSERT INTO mailbox_projections SELECT registration_id, n.id, folder_name, '/x' \
+         FROM mailbox_projections, n WHERE folder_name = 'inbox';
+         INSERT INTO mailbox_state SELECT registration_id, n.id, 0, 0, 0, 0, 0, box_name \
+         FROM mailbox_state, n WHERE box_name = 'inbox'",
+    );
+    let all = inbox(&beta);
+    assert_eq!((all.len(), beta.unread().unwrap()), (10_000, 10_000));
+    assert!(all.windows(2).all(|pair| pair[0].message_ref > pair[1].message_ref), "newest first");
+    let mut part = MailQuery::of(BoxName::inbox());
+    part.limit = Some(20);
+    assert_eq!(beta.list(&part).unwrap(), all[..20]);
+    beta.show(&sent.message_ref, None, true).unwrap();
+    part.read = Some(true);
+    assert_eq!(beta.list(&part).unwrap().len(), 1);
+    assert_eq!(beta.unread().unwrap(), 9_999);
+}

@@ -70,11 +70,10 @@ impl MailStoreError {
             Fault::Busy => Self::Busy { path },
             Fault::Corrupt(why) => Self::Damaged { path, why },
             Fault::Replaced => Self::Damaged { path, why: "it was removed or replaced while it was in use".to_owned() },
-            Fault::Sick(error) => Self::Io { path, why: error.to_string() },
             Fault::Sql(error) if error.to_string().contains("no such column") => {
                 Self::Damaged { path, why: format!("it is not the file of a mailbox: {error}") }
             }
-            Fault::Sql(error) => Self::Io { path, why: error.to_string() },
+            Fault::Sick(error) | Fault::Sql(error) => Self::Io { path, why: error.to_string() },
         }
     }
 }

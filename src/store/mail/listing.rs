@@ -43,17 +43,21 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn list(&self, registration: &str, query: &MailQuery) -> Result<Vec<MessageView>, MailStoreError> {
-        let mut text = format!("{ROWS}");
+        let mut text = ROWS.to_owned();
         if query.include_body {
             text.push_str(", (SELECT m.body_markdown FROM messages m WHERE m.message_id = p.message_id)");
         }
-        text.push_str(&format!(" {TABLES} WHERE p.registration_id = ? AND p.folder_name = ? AND s.is_deleted = 0"));
+        text.push(' ');
+        text.push_str(TABLES);
+        text.push_str(" WHERE p.registration_id = ? AND p.folder_name = ? AND s.is_deleted = 0");
         let mut values: Vec<Value> = vec![registration.to_owned().into(), query.folder.as_str().to_owned().into()];
-        for (column, wanted) in
-            [("is_read", query.read), ("is_answered", query.answered), ("is_archived", query.archived)]
-        {
+        for (column, wanted) in [
+            (" AND s.is_read = ?", query.read),
+            (" AND s.is_answered = ?", query.answered),
+            (" AND s.is_archived = ?", query.archived),
+        ] {
             if let Some(wanted) = wanted {
-                text.push_str(&format!(" AND s.{column} = ?"));
+                text.push_str(column);
                 values.push(i64::from(wanted).into());
             }
         }

@@ -123,30 +123,91 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`]: nobody has it.
     pub fn deliver(&mut self, delivery: &Delivery) -> Result<(), MailStoreError> {
+        self.change(|change| deliver(change, delivery))
+    }
+
+    /// Delivers all of these, or none.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn deliver_all(&mut self, deliveries: &[Delivery]) -> Result<(), MailStoreError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        self.change(|change| deliveries.iter().try_for_each(|delivery| deliver(change, delivery)))
+    }
+
+    /// Takes over subject, body and headers of a message that is there.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn replace_content(&mut self, message: &NewMessage) -> Result<(), MailStoreError> {
         self.change(|change| {
-            insert_message(change, &delivery.message)?;
-            for place in &delivery.places {
-                insert_place(change, &delivery.message.message_id, place)?;
-            }
-            for seed in &delivery.seeds {
-                insert_seed(change, &delivery.message.message_id, seed)?;
-            }
-            let unread = delivery.seeds.iter().filter(|seed| !seed.is_read).count();
-            summarize(change, &delivery.message, unread)?;
-            if let Some((registration, parent)) = &delivery.answered {
-                change.execute(
-                    "UPDATE mailbox_state SET is_answered = 1 WHERE registration_id = ?1 AND message_id = ?2",
-                    params![registration, parent],
-                )?;
-            }
-            if let Some(key) = &delivery.key {
-                change.execute(
-                    "INSERT INTO agents_sent_keys (address, key, digest, message_id) VALUES (?1, ?2, ?3, ?4)",
-                    params![key.address, key.key, key.digest, delivery.message.message_id],
-                )?;
-            }
-            delivery.mirrors.iter().try_for_each(|(registration, version)| set_mirror(change, registration, version))
+            change.execute(
+                "UPDATE messages SET subject = ?2, body_markdown = ?3, headers_json = ?4 WHERE message_id = ?1",
+                params![message.message_id, message.subject, message.body, message.headers_json],
+            )?;
+            insert_view(change, message)
         })
+    }
+
+    /// Counts the unread messages of every thread again.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn recount(&mut self) -> Result<(), MailStoreError> {
+        self.change(|change| {
+            change
+                .execute(
+                    "UPDATE thread_summaries SET unread_count = coalesce((SELECT c.unread FROM \
+                     (SELECT m.thread_id AS thread, count(*) AS unread FROM mailbox_state s \
+                     JOIN messages m ON m.message_id = s.message_id WHERE s.is_read = 0 GROUP BY m.thread_id) c \
+                     WHERE c.thread = thread_summaries.thread_id), 0)",
+                    [],
+                )
+                .map(drop)
+        })
+    }
+
+    /// The ids of all messages, in their order.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn ids(&self) -> Result<Vec<String>, MailStoreError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let mut statement =
+                self.connection.prepare_cached("SELECT message_id FROM messages ORDER BY message_id")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// Every message of a mailbox with its folder.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn all_places(&self, registration: &str) -> Result<Vec<(String, String)>, MailStoreError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT message_id, folder_name FROM mailbox_projections WHERE registration_id = ?1")?;
+            statement.query_map([registration], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The subject as it was delivered.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn subject(&self, id: &str) -> Result<Option<String>, MailStoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT subject FROM messages WHERE message_id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()
+        };
+        read().map_err(|error| self.failed(error))
     }
 
     /// What was sent under this name: its digest and the message's id.
@@ -222,7 +283,32 @@ impl Index {
     }
 }
 
-pub(super) fn insert_message(change: &Transaction<'_>, message: &NewMessage) -> rusqlite::Result<()> {
+fn deliver(change: &Transaction<'_>, delivery: &Delivery) -> rusqlite::Result<()> {
+    insert_message(change, &delivery.message)?;
+    for place in &delivery.places {
+        insert_place(change, &delivery.message.message_id, place)?;
+    }
+    for seed in &delivery.seeds {
+        insert_seed(change, &delivery.message.message_id, seed)?;
+    }
+    let unread = delivery.seeds.iter().filter(|seed| !seed.is_read).count();
+    summarize(change, &delivery.message, unread)?;
+    if let Some((registration, parent)) = &delivery.answered {
+        change.execute(
+            "UPDATE mailbox_state SET is_answered = 1 WHERE registration_id = ?1 AND message_id = ?2",
+            params![registration, parent],
+        )?;
+    }
+    if let Some(key) = &delivery.key {
+        change.execute(
+            "INSERT INTO agents_sent_keys (address, key, digest, message_id) VALUES (?1, ?2, ?3, ?4)",
+            params![key.address, key.key, key.digest, delivery.message.message_id],
+        )?;
+    }
+    delivery.mirrors.iter().try_for_each(|(registration, version)| set_mirror(change, registration, version))
+}
+
+fn insert_message(change: &Transaction<'_>, message: &NewMessage) -> rusqlite::Result<()> {
     change
         .prepare_cached(
             "INSERT INTO messages (message_id, thread_id, in_reply_to, created_at_utc, canonical_path, subject, \
@@ -282,6 +368,11 @@ pub(super) fn insert_message(change: &Transaction<'_>, message: &NewMessage) -> 
             params![message.message_id, file.attachment_id, ordinal],
         )?;
     }
+    insert_view(change, message)
+}
+
+/// What lists show of a message.
+fn insert_view(change: &Transaction<'_>, message: &NewMessage) -> rusqlite::Result<()> {
     let view = &message.view;
     let ends = super::listing::pack(view)?;
     change
@@ -297,14 +388,14 @@ pub(super) fn insert_message(change: &Transaction<'_>, message: &NewMessage) -> 
         .map(drop)
 }
 
-pub(super) fn insert_place(change: &Transaction<'_>, id: &str, place: &Place) -> rusqlite::Result<()> {
+fn insert_place(change: &Transaction<'_>, id: &str, place: &Place) -> rusqlite::Result<()> {
     change
         .prepare_cached("INSERT OR REPLACE INTO mailbox_projections VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![place.registration_id, id, place.folder, place.path])
         .map(drop)
 }
 
-pub(super) fn insert_seed(change: &Transaction<'_>, id: &str, seed: &Seed) -> rusqlite::Result<()> {
+fn insert_seed(change: &Transaction<'_>, id: &str, seed: &Seed) -> rusqlite::Result<()> {
     change
         .prepare_cached(
             "INSERT OR REPLACE INTO mailbox_state (registration_id, message_id, is_read, is_answered, is_archived, \
@@ -315,7 +406,7 @@ pub(super) fn insert_seed(change: &Transaction<'_>, id: &str, seed: &Seed) -> ru
 }
 
 /// Notes a message as the latest of its thread.
-pub(super) fn summarize(change: &Transaction<'_>, message: &NewMessage, unread: usize) -> rusqlite::Result<()> {
+fn summarize(change: &Transaction<'_>, message: &NewMessage, unread: usize) -> rusqlite::Result<()> {
     change
         .prepare_cached(
             "INSERT INTO thread_summaries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thread_id) DO UPDATE SET \

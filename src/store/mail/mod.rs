@@ -52,3 +52,10 @@ pub struct Change {
     pub is_archived: Option<bool>,
     pub box_name: Option<String>,
 }
+
+/// Changes a file as a program does that knows nothing of ours.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "plays another program")]
+pub fn play_another_program(path: &std::path::Path, sql: &str) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
