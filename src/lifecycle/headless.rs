@@ -11,7 +11,7 @@ use crate::{
     headless::{self, Asked, Conversation, Pressed, Standing, Started, Template, Turn, choose},
     model::{ErrorCode, Failure, Note, Outcome, Receipt, ToolName},
     os::{clock, files, lock::Lock, program},
-    session::{SessionRoot, documents},
+    session::{SessionRoot, documents, manifest::LaunchVariable},
     target::Target,
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Turns {
     /// Program and arguments of every turn.
     pub(super) base: Vec<String>,
     /// The arguments and variables that were given for an adopted session.
-    pub(super) given: Option<(Vec<String>, Vec<(String, Option<String>)>)>,
+    pub(super) given: Option<(Vec<String>, Vec<LaunchVariable>)>,
 }
 
 /// What a join says about turns.
@@ -48,7 +48,7 @@ pub struct JoinHeadless {
     /// Arguments of the tool in every turn.
     pub launch_args: Vec<String>,
     /// Variables of every turn; without a value the session's own.
-    pub launch_env: Vec<(String, Option<String>)>,
+    pub launch_env: Vec<LaunchVariable>,
     /// Where programs are looked for.
     pub path: Option<OsString>,
 }

@@ -48,6 +48,9 @@ pub struct NewManifest<'a> {
     pub now: Moment,
 }
 
+/// A variable of a turn's program; without a value the session's own.
+pub type LaunchVariable = (String, Option<String>);
+
 /// What the contract knows of a headless session.
 #[derive(Debug, Clone, Copy)]
 pub struct Headless<'a> {
@@ -58,7 +61,7 @@ pub struct Headless<'a> {
     /// Its id, exactly with `exact`.
     pub resume_value: Option<&'a str>,
     /// Arguments and variables of an adopted session's turns; a variable without a value is the session's own.
-    pub given: Option<(&'a [String], &'a [(String, Option<String>)])>,
+    pub given: Option<(&'a [String], &'a [LaunchVariable])>,
 }
 
 impl NewManifest<'_> {
@@ -178,7 +181,7 @@ pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
     })
 }
 
-fn launch_variable((name, value): &(String, Option<String>)) -> Value {
+fn launch_variable((name, value): &LaunchVariable) -> Value {
     match value {
         Some(value) => json!({ "mode": "literal", "name": name, "value": value }),
         None => json!({ "mode": "inherit", "name": name }),
