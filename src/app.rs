@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
+    ag_ui::AgUi,
     api::{StatusDocument, TrackedSession},
     mail::Desk,
     memory,
@@ -36,6 +37,8 @@ pub struct App {
     pub mail: Desk,
     /// The agent's memory.
     pub memory: memory::Desk,
+    /// The agent on the AG-UI protocol.
+    pub ag_ui: AgUi,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

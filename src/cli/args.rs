@@ -1,5 +1,6 @@
 //! What can be typed. clap types only; no decisions.
 
+mod ag_ui;
 mod approvals;
 mod duration;
 mod fixtures;
@@ -18,9 +19,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
-pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
+pub(super) use self::headless::{Detail, JoinHeadless, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
@@ -245,6 +247,8 @@ pub(super) struct Join {
     /// Move the agent's window to index 0 if it stands elsewhere
     #[arg(long)]
     pub(super) renumber: bool,
+    #[command(flatten)]
+    pub(super) turns: JoinHeadless,
 }
 
 #[derive(Debug, Subcommand)]
@@ -296,6 +300,9 @@ pub(super) enum Gateway {
     /// What is to be said to the agent later
     #[command(subcommand)]
     Reminders(Reminders),
+    /// The agent on the AG-UI protocol
+    #[command(subcommand, name = "ag-ui")]
+    AgUi(AgUi),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
     Requests(Requests),
@@ -424,6 +431,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Turn(turn) => Some(turn.selectors()),
         Command::Memory(memory) => Some(memory.selectors()),
         Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
+        Command::Gateway(Gateway::AgUi(words)) => Some(words.selectors()),
         Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
         Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
         Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),

@@ -72,8 +72,10 @@ impl Refusal {
         // The form with a date is never sent.
         let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok());
         let text = || String::from_utf8_lossy(body).chars().take(400).collect::<String>();
-        let detail = serde_json::from_slice::<Value>(body).ok().and_then(|body| body.get("detail").cloned());
-        let mut code = header(ERROR_CODE_HEADER).unwrap_or(code_of(status)).to_owned();
+        let read = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        let detail = read.get("detail").or_else(|| read.get("message")).cloned();
+        let word = header(ERROR_CODE_HEADER).or_else(|| read.get("code").and_then(Value::as_str));
+        let mut code = word.unwrap_or(code_of(status)).to_owned();
         let detail = match detail {
             Some(Value::String(text)) => text,
             Some(Value::Array(broken)) => broken.iter().map(broken_rule).collect::<Vec<_>>().join("; "),
@@ -111,7 +113,6 @@ impl Refusal {
             "key_reused" => "another prompt needs another --idempotency-key".to_owned(),
             "no_mailbox" => "`agents mail bind` gives the session a mailbox".to_owned(),
             "unsupported_action" => "leave out --pre-notification-context-action".to_owned(),
-            "unknown_token" => "give the tokens themselves; masks stand only for those that are kept".to_owned(),
             "disk_full" => "make room on the disk of the session's files, then try again".to_owned(),
             "unavailable" => again("`agents gateway status` says what is missing"),
             _ => again("`agents gateway status` shows how it is"),
@@ -174,9 +175,12 @@ impl From<CallError> for Failure {
     }
 }
 
+/// Refusals with 422 in which the words were right, and the session is not made for them.
+const IN_ITS_STATE: [&str; 3] = ["dispatch_failed", "no_mailbox", "unsupported_action"];
+
 fn refused(refusal: &Refusal) -> Failure {
     let Refusal { status, code, detail, .. } = refusal;
-    let bad_input = matches!(status, 400 | 413) || (*status == 422 && code != "dispatch_failed");
+    let bad_input = matches!(status, 400 | 413) || (*status == 422 && !IN_ITS_STATE.contains(&code.as_str()));
     match status {
         _ if bad_input => {
             Failure::usage(format!("the gateway does not take this: {detail}"), "mend it; nothing was done")

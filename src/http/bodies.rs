@@ -1,5 +1,6 @@
 //! The body of each route, read field by field. Pure.
 
+pub(super) mod ag_ui;
 mod mail;
 mod memory;
 pub(super) mod reminders;

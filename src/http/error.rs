@@ -45,6 +45,18 @@ impl Problem {
         Self { status: 422, code: None, detail, retry_after: None }
     }
 
+    /// What is wrong, in one line.
+    pub(super) fn words(&self) -> String {
+        match &self.detail {
+            Value::String(text) => text.clone(),
+            Value::Array(issues) => {
+                let words = issues.iter().filter_map(|issue| issue["msg"].as_str());
+                words.collect::<Vec<_>>().join("; ")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// 413, with both numbers.
     pub(super) fn too_large(what: &str, bytes: usize, limit: usize) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{what} has {bytes} bytes; at most {limit} are taken"))

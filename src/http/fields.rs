@@ -266,10 +266,16 @@ impl<'v> Field<'v> {
 
     /// The entries of a list.
     pub(super) fn list(&self, issues: &mut Issues) -> Option<Vec<Self>> {
-        let Some(list) = self.value.as_array() else {
+        let entries = self.entries();
+        if entries.is_none() {
             self.wrong("list_type", "Input should be a valid list", None, issues);
-            return None;
-        };
+        }
+        entries
+    }
+
+    /// The entries, if it is a list.
+    pub(super) fn entries(&self) -> Option<Vec<Self>> {
+        let list = self.value.as_array()?;
         Some(list.iter().enumerate().map(|(index, value)| self.below(Step::At(index), value)).collect())
     }
 

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Method, Request, Response, StatusCode, header},
     response::IntoResponse,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
@@ -41,6 +41,19 @@ fn routes(app: App) -> Router {
         .route(
             "/v1/reminders/{id}",
             get(routes::reminders::show).put(routes::reminders::update).delete(routes::reminders::delete),
+        )
+        // the agent on the AG-UI protocol
+        .route("/v1/ag-ui/capabilities", get(routes::ag_ui::capabilities))
+        .route("/v1/ag-ui/connect", post(routes::ag_ui::connect))
+        .route("/v1/ag-ui/connections/{id}", delete(routes::ag_ui::disconnect))
+        .route("/v1/ag-ui/runs", post(routes::ag_ui::run))
+        .route("/v1/ag-ui/events", post(routes::ag_ui::publish))
+        .route("/v1/ag-ui/destination", get(routes::ag_ui::destination))
+        .route(
+            "/v1/ag-ui/active-thread",
+            get(routes::ag_ui::active_thread)
+                .put(routes::ag_ui::set_active_thread)
+                .delete(routes::ag_ui::clear_active_thread),
         )
         // what the agent's own hooks tell
         .route("/v1/agent-events", post(routes::agent_events::take))
@@ -150,7 +163,8 @@ fn mark(response: &mut Response<Body>, instance: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(INSTANCE_HEADER, instance);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A stream of the AG-UI protocol says `no-cache`, as its clients expect.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // A page may bring its own.
     headers
         .entry(header::CONTENT_SECURITY_POLICY)

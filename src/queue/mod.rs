@@ -189,6 +189,11 @@ impl Queue {
         self.inner.store.waiting_now().borrow().depth(self.inner.agent.borrow().epoch)
     }
 
+    /// Is there a terminal to type into? Turns of other agents are processes.
+    pub fn has_terminal(&self) -> bool {
+        self.inner.place.chats.is_none()
+    }
+
     /// Changes when the agent comes, goes, or is another one.
     pub fn agent_now(&self) -> watch::Receiver<AgentNow> {
         self.inner.agent.clone()

@@ -142,7 +142,7 @@ impl Reminders {
 
     fn check_delivery(&self, delivery: &ReminderDelivery) -> Result<(), Refusal> {
         match delivery {
-            ReminderDelivery::SendKeys(_) if !self.inner.takes_keys => {
+            ReminderDelivery::SendKeys(_) if !self.inner.queue.has_terminal() => {
                 let detail = "this agent has no terminal that keys could be typed into; use `prompt`";
                 Err(Refusal::new(422, "unsupported_target", detail))
             }

@@ -37,7 +37,6 @@ struct Inner {
     store: Store,
     queue: Queue,
     tracker: Tracker,
-    takes_keys: bool,
     boot_id: String,
     /// In their order; `None` until they were read. Held across a change on disk: there is one writer.
     rows: tokio::sync::Mutex<Option<Vec<ReminderRow>>>,
@@ -48,14 +47,12 @@ struct Inner {
 }
 
 impl Reminders {
-    /// The reminders that this store keeps. `takes_keys`: the agent has a terminal. Nothing is said until
-    /// [`Reminders::run`].
-    pub fn new(store: Store, queue: Queue, tracker: Tracker, takes_keys: bool) -> Self {
+    /// The reminders that this store keeps. Nothing is said until [`Reminders::run`].
+    pub fn new(store: Store, queue: Queue, tracker: Tracker) -> Self {
         let inner = Inner {
             store,
             queue,
             tracker,
-            takes_keys,
             boot_id: process::boot_id(),
             rows: tokio::sync::Mutex::default(),
             waits: Mutex::default(),

@@ -15,6 +15,7 @@
 
 mod support;
 
+mod ag_ui;
 mod agent_events;
 mod agent_life;
 mod agent_records;

@@ -1,5 +1,6 @@
 //! `agents gateway attach|status|detach|run`, and the way to the files of the others.
 
+mod ag_ui;
 mod approvals;
 mod interrupt;
 mod mail_notifier;
@@ -55,6 +56,7 @@ pub(super) fn run(context: &Context, words: Gateway, report: &Reporter) -> Resul
         Gateway::Prompt(words) => prompt::run(context, &words, report),
         Gateway::Interrupt(words) => interrupt::run(context, &words, report),
         Gateway::SendKeys(words) => send_keys::run(context, &words, report),
+        Gateway::AgUi(words) => ag_ui::run(context, &words, report),
         Gateway::Reminders(words) => reminders::run(context, &words, report),
         Gateway::Requests(words) => requests::run(context, &words, report),
         Gateway::Tui(words) => tui::run(context, &words, report),

@@ -1,5 +1,6 @@
 //! One file per family of routes.
 
+pub(super) mod ag_ui;
 pub(super) mod agent_events;
 pub(super) mod approvals;
 pub(super) mod control;

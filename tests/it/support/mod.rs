@@ -32,7 +32,7 @@ pub use real::{Model, Real, Tool, Turn};
 pub use run::Run;
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
-pub use sse::Event;
+pub use sse::{Event, Events};
 pub use stand_in::{Heard, Reply, StandIn};
 pub use steered::Steered;
 pub use tracer::Tracer;

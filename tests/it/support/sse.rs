@@ -47,8 +47,17 @@ pub struct Events {
 impl Http {
     /// Opens a stream of events; gives the answer back when it is none.
     pub fn events(&self, path: &str) -> Result<Events, Answer> {
+        self.stream("GET", path, None)
+    }
+
+    /// The same, where a body asks for the stream.
+    pub fn post_events(&self, path: &str, body: &Value) -> Result<Events, Answer> {
+        self.stream("POST", path, Some(body.to_string().as_bytes()))
+    }
+
+    fn stream(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Events, Answer> {
         let mut connection = self.keep();
-        let request = self.with("Accept", "text/event-stream").request("GET", path, None);
+        let request = self.with("Accept", "text/event-stream").request(method, path, body);
         connection.stream.get_mut().write_all(&request).unwrap();
         let (status, head) = connection.head().expect("an answer");
         if status != 200 {
