@@ -476,7 +476,7 @@ fn the_commands_say_what_there_is_and_what_they_do() {
     let root = world.work().join("shared");
     let root_text = root.display().to_string();
     let run = |words: &[&str]| world.agents(&[&["mailbox"], words, &["--mailbox-root", &root_text]].concat());
-    run(&["status"]).fails(8, "no mailbox root", "agents mail");
+    run(&["status"]).fails(3, "no mailbox root", "agents mailbox init");
     let json = |words: &[&str]| run(&[words, &["--json"]].concat()).json();
     assert_eq!(json(&["init"])["created"], true);
     assert_eq!(json(&["init"])["created"], false);

@@ -13,18 +13,31 @@ use crate::{
     },
     mail::filesystem::{self, AccountEntry, RegisterMode, Registering, Staging, UnregisterMode},
     model::{Address, Failure},
+    os::files,
     target::Context,
 };
 
 pub(super) fn run(context: &Context, words: MailboxCommand, report: &Reporter) -> Result<ExitCode, Failure> {
     match words {
         MailboxCommand::Init(root) => init(&path(context, &root)?, report),
-        MailboxCommand::Status(root) => status(&path(context, &root)?, report),
+        MailboxCommand::Status(root) => status(&existing(context, &root)?, report),
         MailboxCommand::Register(words) => register(context, words, report),
         MailboxCommand::Unregister(words) => unregister(context, &words, report),
         MailboxCommand::Repair(words) => repair(context, &words, report),
-        MailboxCommand::Accounts { root, address } => accounts(&path(context, &root)?, address.as_ref(), report),
+        MailboxCommand::Accounts { root, address } => accounts(&existing(context, &root)?, address.as_ref(), report),
     }
+}
+
+/// A root that has to be there.
+fn existing(context: &Context, root: &MailboxRoot) -> Result<PathBuf, Failure> {
+    let path = path(context, root)?;
+    if files::inode(&path).is_some() {
+        return Ok(path);
+    }
+    Err(Failure::not_found(
+        format!("there is no mailbox root at `{}`", path.display()),
+        "`agents mailbox init` makes one; `--mailbox-root` names another",
+    ))
 }
 
 fn path(context: &Context, root: &MailboxRoot) -> Result<PathBuf, Failure> {
@@ -110,7 +123,7 @@ fn register(context: &Context, words: Register, report: &Reporter) -> Result<Exi
 }
 
 fn unregister(context: &Context, words: &Unregister, report: &Reporter) -> Result<ExitCode, Failure> {
-    let root = path(context, &words.root)?;
+    let root = existing(context, &words.root)?;
     let (mode, what) = match words.mode {
         GivenUp::Deactivate => (UnregisterMode::Deactivate, "gets no more mail; what it has stays"),
         GivenUp::Purge if words.yes => (UnregisterMode::Purge, "has no mailbox any more"),
@@ -132,7 +145,7 @@ fn repair(context: &Context, words: &RepairWords, report: &Reporter) -> Result<E
         (_, true) => Staging::Remove,
         _ => Staging::Quarantine,
     };
-    let done = filesystem::repair(&path(context, &words.root)?, staging)?;
+    let done = filesystem::repair(&existing(context, &words.root)?, staging)?;
     let lines = [
         ("messages", format!("{} in the index, {} added, {} updated", done.messages, done.indexed, done.updated)),
         ("mailboxes", format!("{} registered again", done.registered)),

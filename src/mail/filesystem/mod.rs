@@ -1,13 +1,14 @@
 //! Mail in a folder that several agents share (contract sections 7.1 to 7.3).
 //!
 //! Owns: the layout of a mailbox root (`root`), delivery in one step (`deliver`), what follows a death (`spool`), the
-//! registrations (`register`) and mending (`repair`). Promises: a message is delivered when its row is in the index, and
+//! registrations (`register`) and mending (`repair`, `found`). Promises: a message is delivered when its row is in the index, and
 //! then to everybody; nothing leads out of the root but a mailbox that was registered as a link, to where it was
 //! registered. Whoever writes holds the locks; readers hold none.
 
 mod account;
 mod compose;
 mod deliver;
+mod found;
 mod overview;
 mod register;
 mod repair;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     deliver::columns,
-    register::make_mailbox,
-    root::{FOLDERS, Root, file_name, stash_name},
+    found::{Found, look_at_mailboxes, read_messages},
+    root::{FOLDERS, Root, file_name},
     spool::{Spool, link_path},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         clock, files,
         folder::{Folder, Kind},
     },
-    store::mail::{Delivery, Index, MailStoreError, Place, RegistrationRow, Seed, StateRow, Status},
+    store::mail::{Delivery, Index, MailStoreError, Place, RegistrationRow, Seed, Status},
 };
 
 /// What becomes of unfinished files of other programs in `staging/`.
@@ -65,16 +65,14 @@ pub struct Repair {
 /// A left-over of another program must be so old: a younger one may be its work of this moment.
 const LEFT_OVER_SECONDS: u64 = 60;
 
+/// Name of an index that is being made again.
+const NEW_INDEX: &str = "index.sqlite.rebuilding";
+
+/// The files of a database, itself last.
+pub(super) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", ""];
+
 /// How many messages one transaction takes.
 const BATCH: usize = 500;
-
-/// One mailbox, as its files have it.
-struct Found {
-    row: RegistrationRow,
-    states: BTreeMap<String, StateRow>,
-    /// Visible links: message to folders.
-    links: BTreeMap<String, BTreeSet<String>>,
-}
 
 /// The note that a mailbox's own file has about its registration.
 #[derive(Debug, Deserialize)]
@@ -117,7 +115,22 @@ pub fn repair(path: &Path, staging: Staging) -> Result<Repair, MailError> {
     clear_staging(&spool.root, staging, &mut report)?;
     spool.index.recount()?;
     report.messages = spool.index.count()?;
+    if is_new {
+        put_in_place(spool)?;
+    }
     Ok(report)
+}
+
+/// A new index gets its name when it is whole: half of one would look like lost mail.
+fn put_in_place(spool: Spool) -> Result<(), MailError> {
+    // Closing it moves its log into it.
+    let Spool { root, index, .. } = spool;
+    drop(index);
+    if root.folder().kind(&format!("{NEW_INDEX}-wal"))? != Kind::Missing {
+        return Err(MailError::Unavailable("somebody reads the new index already".to_owned()));
+    }
+    root.folder().rename(NEW_INDEX, root.folder(), "index.sqlite")?;
+    Ok(root.folder().sync()?)
 }
 
 /// Opens the root; one that lost its protocol file and is a mailbox root by everything else gets it again.
@@ -146,7 +159,7 @@ fn open_index(root: &Root, report: &mut Repair) -> Result<(Index, bool), MailErr
         Err(error @ MailStoreError::Damaged { .. }) if root.folder().kind("index.sqlite")? == Kind::Plain => {
             let name = format!("index.sqlite.damaged-{}", clock::now().compact());
             // The log first: left beside a fresh file it would be taken for that one's.
-            for ending in ["-wal", "-shm", ""] {
+            for ending in SIDE_FILES {
                 let from = format!("index.sqlite{ending}");
                 if root.folder().kind(&from)? != Kind::Missing {
                     root.folder().rename(&from, root.folder(), &format!("{name}{ending}"))?;
@@ -157,30 +170,11 @@ fn open_index(root: &Root, report: &mut Repair) -> Result<(Index, bool), MailErr
         }
         Err(error) => return Err(error.into()),
     }
-    Ok((Index::create(&path)?, true))
-}
-
-/// Every message file that can be read.
-fn read_messages(root: &Root, report: &mut Repair) -> Result<BTreeMap<MessageId, Message>, MailError> {
-    let mut messages = BTreeMap::new();
-    let days = root.folder().child("messages")?;
-    for day in days.names()? {
-        let Ok(folder) = days.child(&day) else {
-            report.problems.push(format!("`messages/{}` is no folder", day.escape_debug()));
-            continue;
-        };
-        for name in folder.names()? {
-            let Some(id) = name.strip_suffix(".md").and_then(|id| id.parse::<MessageId>().ok()) else {
-                report.problems.push(format!("`messages/{day}/{}` is no message", name.escape_debug()));
-                continue;
-            };
-            match root.message(&id) {
-                Ok(message) => drop(messages.insert(id, message)),
-                Err(error) => report.problems.push(error.to_string()),
-            }
-        }
+    for ending in SIDE_FILES {
+        // Of somebody who died at this.
+        root.folder().remove(&format!("{NEW_INDEX}{ending}"))?;
     }
-    Ok(messages)
+    Ok((Index::create(&root.path().join(NEW_INDEX))?, true))
 }
 
 /// Registrations again from the mailboxes that are there: their own notes, or who the messages say.
@@ -255,91 +249,6 @@ fn register_again(
         report.registered += 1;
     }
     super::register::ensure_operator(spool)
-}
-
-/// What the mailboxes know and show. One that cannot be used is a problem of its own.
-fn look_at_mailboxes(spool: &mut Spool, report: &mut Repair) -> Result<Vec<Found>, MailError> {
-    super::register::ensure_operator(spool)?;
-    let rows = spool.index.registrations()?;
-    let mut found = Vec::new();
-    let mut known = BTreeSet::new();
-    for row in rows {
-        let name = Root::entry_name(&row);
-        // Replaced or purged: its folder is another one's now, or gone.
-        let is_in_place = row.status != Status::Inactive || !known.contains(&name);
-        if !is_in_place || (row.status == Status::Inactive && spool.root.mailboxes()?.kind(&name)? == Kind::Missing) {
-            continue;
-        }
-        known.insert(name.clone());
-        match look_at(spool, &row, report) {
-            Ok(mailbox) => found.push(mailbox),
-            Err(error) => report.problems.push(error.to_string()),
-        }
-    }
-    for name in spool.root.mailboxes()?.names()? {
-        if !known.contains(&name) {
-            report.problems.push(format!("`mailboxes/{}` belongs to no registration", name.escape_debug()));
-        }
-    }
-    Ok(found)
-}
-
-fn look_at(spool: &mut Spool, row: &RegistrationRow, report: &mut Repair) -> Result<Found, MailError> {
-    let mailboxes = spool.root.mailboxes()?;
-    let name = Root::entry_name(row);
-    if mailboxes.kind(&name)? == Kind::Missing
-        && row.status == Status::Stashed
-        && mailboxes.kind(&row.address)? != Kind::Missing
-    {
-        report.problems.push(format!("the parked mailbox of {} is not where it was put", row.address));
-    }
-    if mailboxes.kind(&name)? == Kind::Missing && row.status == Status::Active {
-        let parked = stash_name(&row.address, &row.registration_id);
-        if mailboxes.kind(&parked)? == Kind::Missing {
-            make_mailbox(spool, row)?;
-            report.problems.push(format!("the mailbox of {} was missing and was made again", row.address));
-        } else {
-            // Somebody died while parking it.
-            mailboxes.rename(&parked, &mailboxes, &row.address)?;
-        }
-    }
-    let folder = spool.root.mailbox(row)?;
-    let checked = spool.local(row).and_then(|local| Ok(local.check_pages()?));
-    if let Err(MailError::Damaged(why)) = &checked {
-        set_local_aside(spool, row, &folder)?;
-        report.problems.push(format!("{why}; it was put aside, and a new one has what the index knew"));
-    } else {
-        checked?;
-    }
-    let states = spool.local(row)?.states()?.into_iter().map(|state| (state.message_id.clone(), state)).collect();
-    let mut links: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for sub in folder.names()? {
-        if folder.kind(&sub)? != Kind::Folder {
-            continue;
-        }
-        let open = folder.child(&sub)?;
-        for name in open.names()? {
-            if let Some(id) = name.strip_suffix(".md")
-                && id.parse::<MessageId>().is_ok()
-                && open.kind(&name)? == Kind::Link
-            {
-                links.entry(id.to_owned()).or_default().insert(sub.clone());
-            }
-        }
-    }
-    Ok(Found { row: row.clone(), states, links })
-}
-
-fn set_local_aside(spool: &mut Spool, row: &RegistrationRow, folder: &Folder) -> Result<(), MailError> {
-    spool.forget(&row.registration_id);
-    let name = format!("mailbox.sqlite.damaged-{}", clock::now().compact());
-    for ending in ["-wal", "-shm", ""] {
-        let from = format!("mailbox.sqlite{ending}");
-        if folder.kind(&from)? != Kind::Missing {
-            folder.rename(&from, folder, &format!("{name}{ending}"))?;
-        }
-    }
-    make_mailbox(spool, row)
 }
 
 /// Adds what the index lacks, and takes over what was edited.
