@@ -36,6 +36,7 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod mail;
+mod mailbox;
 mod memory;
 mod notifier;
 mod predecessor;

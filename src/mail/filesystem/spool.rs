@@ -173,7 +173,7 @@ impl Spool {
     }
 
     pub(super) fn registration(&self, id: &str) -> Result<Option<RegistrationRow>, MailError> {
-        Ok(self.index.registrations()?.into_iter().find(|row| row.registration_id == id))
+        Ok(self.index.registration(id)?)
     }
 
     /// A mailbox was on its way out: back in its place if it is still registered, gone if not.
@@ -252,8 +252,10 @@ impl Spool {
                 continue;
             }
             let folder = mailbox.child(&folder)?;
-            if folder.kind(&name)? == Kind::Link {
-                folder.remove(&name)?;
+            for name in [&name, &hidden_name(id)] {
+                if folder.kind(name)? == Kind::Link {
+                    folder.remove(name)?;
+                }
             }
         }
         Ok(())
