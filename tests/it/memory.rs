@@ -228,6 +228,7 @@ fn a_link_swapped_in_while_pages_are_written_leads_nowhere_outside() {
                 rustix::fs::renameat_with(&pages, "folder", &pages, "link", exchange).unwrap();
             }
         });
+        let _ends = Ends(&ends);
         let mut connection = http.keep();
         for n in 0..400 {
             let operation = ["write", "append", "read", "delete"][n % 4];
@@ -242,9 +243,17 @@ fn a_link_swapped_in_while_pages_are_written_leads_nowhere_outside() {
                 assert!(answer.json()["content"].as_str().unwrap().starts_with("inside"));
             }
         }
-        ends.store(true, Ordering::Relaxed);
     });
     assert!(seen.iter().all(|&count| count > 0), "both sides of the swap were met: {seen:?}");
     assert_eq!(std::fs::read_to_string(root.join("outside/secret")).unwrap(), "secret");
     assert_eq!(std::fs::read_dir(root.join("outside")).unwrap().count(), 1);
+}
+
+/// Ends the other thread, also when this one fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

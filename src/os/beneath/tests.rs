@@ -78,6 +78,15 @@ fn links_lead_nowhere_outside() {
     assert!(Beneath::open(&world.path().join("linked")).is_err());
 }
 
+/// Ends the other thread, also when this one fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_link_that_is_swapped_in_meanwhile_leads_nowhere_outside() {
     let (world, root, beneath) = world();
@@ -93,17 +102,17 @@ fn a_link_that_is_swapped_in_meanwhile_leads_nowhere_outside() {
                 rustix::fs::renameat_with(&root, "folder", &root, "link", exchange).unwrap();
             }
         });
-        for n in 0..2_000 {
+        let _ends = Ends(&ends);
+        for n in 0..200 {
             let path = "folder/secret";
             if let Ok(read) = beneath.read(path, 100) {
                 assert_eq!(read, b"inside", "try {n}");
             }
             drop(beneath.write(path, b"inside"));
             drop(beneath.append("folder/more", b"x"));
-            drop(beneath.tree("folder").map(|all| assert!(all.iter().all(|entry| entry.size != Some(6) || n > 0))));
+            drop(beneath.tree("folder"));
             drop(beneath.remove("folder/secret"));
         }
-        ends.store(true, Ordering::Relaxed);
     });
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
