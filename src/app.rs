@@ -35,10 +35,10 @@ pub struct App {
     pub tracker: Tracker,
     /// The agent's mail.
     pub mail: Desk,
-    /// The agent on the AG-UI protocol.
-    pub ag_ui: AgUi,
     /// The agent's memory.
     pub memory: memory::Desk,
+    /// The agent on the AG-UI protocol.
+    pub ag_ui: AgUi,
     /// Who is tracked.
     pub session: Arc<TrackedSession>,
     /// What its pane shows.

@@ -22,7 +22,7 @@ use clap_complete::Shell;
 pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
-pub(super) use self::headless::{Detail, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
+pub(super) use self::headless::{Detail, JoinHeadless, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
@@ -247,6 +247,8 @@ pub(super) struct Join {
     /// Move the agent's window to index 0 if it stands elsewhere
     #[arg(long)]
     pub(super) renumber: bool,
+    #[command(flatten)]
+    pub(super) turns: JoinHeadless,
 }
 
 #[derive(Debug, Subcommand)]

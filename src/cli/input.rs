@@ -78,28 +78,6 @@ pub(super) fn mail(content: Option<&str>, file: Option<&Path>) -> Result<String,
     text(bytes)
 }
 
-/// A JSON document in this file; `-` is stdin.
-///
-/// # Errors
-/// Usage: it cannot be read, is too long, or is no JSON.
-pub(super) fn document(place: &str) -> Result<Value, Failure> {
-    let unread = |error: io::Error| {
-        Failure::usage(format!("`{place}` cannot be read: {error}"), "give --input FILE, or `--input -` for stdin")
-    };
-    let mut bytes = Vec::new();
-    let taken = if place == "-" {
-        io::stdin().lock().take(LARGEST_READ + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(place).and_then(|file| file.take(LARGEST_READ + 1).read_to_end(&mut bytes))
-    };
-    taken.map_err(unread)?;
-    if bytes.len() as u64 > LARGEST_READ {
-        return Err(Failure::usage(format!("`{place}` has more than {LARGEST_READ} bytes"), "give less at once"));
-    }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::usage(format!("`{place}` is not JSON: {error}"), "mend it; nothing was sent"))
-}
-
 /// Secrets, one in a line, of a file or of stdin (`-`): words of a command can be read by every process.
 ///
 /// # Errors
@@ -153,6 +131,28 @@ pub(super) fn page(content: Option<&str>, file: Option<&Path>) -> Result<String,
             "convert it first, for example with `iconv`; nothing was written",
         )
     })
+}
+
+/// A JSON document in this file; `-` is stdin.
+///
+/// # Errors
+/// Usage: it cannot be read, is too long, or is no JSON.
+pub(super) fn document(place: &str) -> Result<Value, Failure> {
+    let unread = |error: io::Error| {
+        Failure::usage(format!("`{place}` cannot be read: {error}"), "give --input FILE, or `--input -` for stdin")
+    };
+    let mut bytes = Vec::new();
+    let taken = if place == "-" {
+        io::stdin().lock().take(LARGEST_READ + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(place).and_then(|file| file.take(LARGEST_READ + 1).read_to_end(&mut bytes))
+    };
+    taken.map_err(unread)?;
+    if bytes.len() as u64 > LARGEST_READ {
+        return Err(Failure::usage(format!("`{place}` has more than {LARGEST_READ} bytes"), "give less at once"));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::usage(format!("`{place}` is not JSON: {error}"), "mend it; nothing was sent"))
 }
 
 /// An event of a hook; `None` if there is none, or more than anybody would tell.

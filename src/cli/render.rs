@@ -85,8 +85,9 @@ pub(super) fn status(status: &StatusDocument, log: &str) {
     ]);
 }
 
-/// The table of agents.
+/// The table of agents; with a column for their mail where one of them has a mailbox.
 pub(super) fn list(entries: &[Entry]) {
+    let mail = |entry: &Entry| entry.mail.as_ref().map_or_else(|| "-".to_owned(), unread);
     let rows = entries.iter().map(|entry| {
         let record = &entry.record;
         let session = record.terminal.current_session_name.as_deref().unwrap_or(&record.terminal.last_session_name);
@@ -94,11 +95,16 @@ pub(super) fn list(entries: &[Entry]) {
             record.agent_name.clone(),
             entry.agent.to_owned(),
             entry.gateway.clone().unwrap_or_else(|| "-".to_owned()),
-            entry.mail.as_ref().map_or_else(|| "-".to_owned(), unread),
             record.identity.tool.clone(),
             session.to_owned(),
             record.agent_id.clone(),
         ]
+    });
+    if entries.iter().all(|entry| entry.mail.is_none()) {
+        return table(["NAME", "AGENT", "GATEWAY", "TOOL", "SESSION", "ID"], rows.collect());
+    }
+    let rows = rows.zip(entries).map(|([name, agent, gateway, tool, session, id], entry)| {
+        [name, agent, gateway, mail(entry), tool, session, id]
     });
     table(["NAME", "AGENT", "GATEWAY", "MAIL", "TOOL", "SESSION", "ID"], rows.collect());
 }

@@ -113,7 +113,6 @@ impl Refusal {
             "key_reused" => "another prompt needs another --idempotency-key".to_owned(),
             "no_mailbox" => "`agents mail bind` gives the session a mailbox".to_owned(),
             "unsupported_action" => "leave out --pre-notification-context-action".to_owned(),
-            "unknown_token" => "give the tokens themselves; masks stand only for those that are kept".to_owned(),
             "disk_full" => "make room on the disk of the session's files, then try again".to_owned(),
             "unavailable" => again("`agents gateway status` says what is missing"),
             _ => again("`agents gateway status` shows how it is"),
@@ -176,9 +175,12 @@ impl From<CallError> for Failure {
     }
 }
 
+/// Refusals with 422 in which the words were right, and the session is not made for them.
+const IN_ITS_STATE: [&str; 3] = ["dispatch_failed", "no_mailbox", "unsupported_action"];
+
 fn refused(refusal: &Refusal) -> Failure {
     let Refusal { status, code, detail, .. } = refusal;
-    let bad_input = matches!(status, 400 | 413) || (*status == 422 && code != "dispatch_failed");
+    let bad_input = matches!(status, 400 | 413) || (*status == 422 && !IN_ITS_STATE.contains(&code.as_str()));
     match status {
         _ if bad_input => {
             Failure::usage(format!("the gateway does not take this: {detail}"), "mend it; nothing was done")

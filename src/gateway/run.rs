@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ag_ui::AgUi,
-    api::{DesiredConfig, DiagnosticLogging, Place, Readiness},
+    api::{DesiredConfig, Place, Readiness},
     app::App,
     http::{
         access::Access,
@@ -201,44 +201,44 @@ impl Gateway {
             tracked,
             notes,
         } = started;
-        let logging = desired.desired_diagnostic_logging.clone().unwrap_or(DiagnosticLogging::default());
-        let folder = config.root.diagnostic_log();
-        let diagnostics = DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging);
         let mut tasks = Tasks::new();
         let (found, tampering) = mpsc::channel(16);
         let (trouble, troubles) = mpsc::channel(1);
         let timings = Timings::from(&desired.desired_tui_tracking_timings.clone().unwrap_or_default());
-        let agent = Agent { tool, timings, headless };
-        let work = Work::new(&config.root, &store, &subject, &board.facts(), set_aside, hand_of(&publisher), agent);
+        let work = Work::new(
+            &config.root,
+            &store,
+            &subject,
+            &board.facts(),
+            set_aside,
+            hand_of(&publisher),
+            Agent { tool, timings, headless },
+        );
         let (client, feeds) = (work.control.clone(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
         let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
         let session = Arc::new(tracked);
-        let ag_ui = AgUi::new(queue.clone(), tracker.clone(), session.clone(), tasks.stopping());
         let app = App {
             status: board.subscribe(),
             instance_id: publisher.owner.instance_id.as_str().into(),
-            diagnostics: Arc::new(diagnostics),
+            diagnostics: Arc::new(diagnostics(config, &desired)),
             queue: queue.clone(),
             reminders,
             tracker: tracker.clone(),
             mail: work::desk(&config.root),
             notifier,
             memory: work::memory(&config.root),
-            ag_ui,
+            ag_ui: AgUi::new(queue.clone(), tracker.clone(), session.clone(), tasks.stopping()),
             session,
             eyes: eyes.clone(),
             stopping: tasks.stopping(),
         };
         let listeners = std::iter::once(Listener::Tcp(tcp)).chain(unix.map(Listener::Unix));
         listen(&mut tasks, listeners, app, access);
-        let subject = watch::Sender::new(subject);
         let (seen, sights) = mpsc::channel(16);
-        let watched = subject.subscribe();
-        let listeners = Listeners { sights: seen, client, feeds };
-        tasks.start("session watch", |stop| session_watch::watch(watched, listeners, stop));
+        let subject = watch_session(&mut tasks, subject, Listeners { sights: seen, client, feeds });
         let (beating, beaten) = (publisher.clone(), board.clone());
         tasks.start("registry heartbeat", |stop| heartbeat(beating, beaten, stop));
         Self {
@@ -400,6 +400,21 @@ fn listen(tasks: &mut Tasks, listeners: impl Iterator<Item = Listener>, app: App
         let handler = handler.clone();
         tasks.start(name, |stop| serve::serve(listener, handler, Limits::default(), stop));
     }
+}
+
+/// The opt-in log of requests.
+fn diagnostics(config: &Config, desired: &DesiredConfig) -> DiagnosticLog {
+    let logging = desired.desired_diagnostic_logging.clone().unwrap_or_default();
+    let folder = config.root.diagnostic_log();
+    DiagnosticLog::new(folder.parent().unwrap_or(config.root.path()), &logging)
+}
+
+/// Follows the session from now on; what is returned says which one.
+fn watch_session(tasks: &mut Tasks, subject: Subject, listeners: Listeners) -> watch::Sender<Subject> {
+    let subject = watch::Sender::new(subject);
+    let watched = subject.subscribe();
+    tasks.start("session watch", |stop| session_watch::watch(watched, listeners, stop));
+    subject
 }
 
 async fn heartbeat(publisher: Publisher, board: Arc<Board>, mut stop: watch::Receiver<bool>) {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::Manifest,
+    headless::is_headless,
     mail::{Desk, Mailbox, Session as MailSession},
     memory,
     model::RequestKind,
@@ -190,16 +191,17 @@ pub(super) fn notifier(
 
 /// What the mail notifier works in.
 fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
-    let (manifest, secrets) = (root.manifest(), root.mailbox_secrets());
+    let root = root.clone();
+    let folder = root.path().to_owned();
     let read = move || {
-        let manifest: Manifest = documents::load(&manifest).map_err(|error| error.to_string())?;
+        let manifest: Manifest = documents::load(&root.manifest()).map_err(|error| error.to_string())?;
         Ok(Bound {
-            mailbox: Mailbox::of_session(&manifest, secrets.clone()).map_err(|error| error.to_string()),
-            terminal: manifest.backend == "local_interactive",
+            mailbox: Mailbox::of_session(&manifest, root.mailbox_secrets()).map_err(|error| error.to_string()),
+            terminal: !is_headless(&root, &manifest),
             tool: manifest.tool,
         })
     };
-    Surroundings { session: Arc::new(read), folder: root.path().to_owned(), base_url }
+    Surroundings { session: Arc::new(read), folder, base_url }
 }
 
 /// The memory of the session, as its manifest says at each call.

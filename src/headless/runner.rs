@@ -91,9 +91,14 @@ async fn take_up(root: &SessionRoot, turn: &Turn, plan: &TurnPlan) -> Result<(),
         child_pid: running.identity.pid,
         launched_at_utc: now.iso_seconds(),
     };
-    documents::store(&turn.processes_file(), &processes)?;
-    let bytes = serde_json::to_vec_pretty(&process).unwrap_or_default();
-    documents::store_bytes(&turn.process_file(), &[bytes, b"\n".to_vec()].concat())?;
+    let mut bytes = serde_json::to_vec_pretty(&process).unwrap_or_default();
+    bytes.push(b'\n');
+    let written = documents::store(&turn.processes_file(), &processes)
+        .and_then(|_| documents::store_bytes(&turn.process_file(), &bytes));
+    if let Err(error) = written {
+        // The program runs: it is followed all the same, and found by its environment if this process dies too.
+        tracing::warn!(%error, "who runs the turn could not be written down");
+    }
     let exit = attend(turn, plan, running, &mut reader, &mut signals).await?;
     write_end(root, turn, plan, &reader, exit, None, clock::now()).map(drop)
 }

@@ -1,14 +1,18 @@
 //! Cleanup: session roots whose tmux session is gone for good.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use super::{begin, withdraw};
 use crate::{
+    headless,
     model::{AgentId, Failure},
     os::{files, lock},
     session::SessionRoot,
     target::{self, Context, Target},
 };
+
+/// How long a turn that runs on may take to end once its program is killed.
+const TURN_GRACE: Duration = Duration::from_secs(3);
 
 /// A session root that nobody needs any more.
 #[derive(Debug, Clone)]
@@ -67,6 +71,8 @@ pub fn remove_leftovers(context: &Context, leftover: &Leftover) -> Result<(), Fa
             "stop it first with `agents stop`",
         ));
     }
+    // A turn outlives its session; without its folder it is nobody's.
+    headless::end_now(root, TURN_GRACE)?;
     if let (Some(registry), Some(id)) = (withdraw::registry_of(&leftover.target), &leftover.target.manifest.agent_id) {
         let id = AgentId::parse(id)?;
         let ours = registry.read(&id).ok().flatten().is_some_and(|record| {

@@ -1,6 +1,6 @@
 //! Headless agents: what a launch has to know, and turns without a gateway, by the same runner under the same lock.
 
-use std::{path::Path, time::Duration};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -9,7 +9,7 @@ use crate::{
     agents::headless::Dialect,
     api::{ChatSession, ExecutionOverride, HeadlessFile, Manifest, StartupChat, TurnEnd},
     headless::{self, Asked, Conversation, Pressed, Standing, Started, Template, Turn, choose},
-    model::{ErrorCode, Failure, Note, Outcome, Receipt},
+    model::{ErrorCode, Failure, Note, Outcome, Receipt, ToolName},
     os::{clock, files, lock::Lock, program},
     session::{SessionRoot, documents},
     target::Target,
@@ -36,6 +36,21 @@ pub(super) struct Turns {
     pub(super) file: HeadlessFile,
     /// Program and arguments of every turn.
     pub(super) base: Vec<String>,
+    /// The arguments and variables that were given for an adopted session.
+    pub(super) given: Option<(Vec<String>, Vec<(String, Option<String>)>)>,
+}
+
+/// What a join says about turns.
+#[derive(Debug, Clone)]
+pub struct JoinHeadless {
+    /// As for a launch.
+    pub options: HeadlessOptions,
+    /// Arguments of the tool in every turn.
+    pub launch_args: Vec<String>,
+    /// Variables of every turn; without a value the session's own.
+    pub launch_env: Vec<(String, Option<String>)>,
+    /// Where programs are looked for.
+    pub path: Option<OsString>,
 }
 
 impl Turns {
@@ -47,7 +62,19 @@ impl Turns {
             model: options.model.clone(),
             reasoning_level: options.reasoning_level,
         };
-        Self { dialect, file, base }
+        Self { dialect, file, base, given: None }
+    }
+
+    /// Those of an adopted session.
+    pub(super) fn joined(tool: &ToolName, join: &JoinHeadless, directory: &str) -> Result<Self, Failure> {
+        let dialect = Dialect::of(tool.as_str());
+        let found = program::find(tool.as_str(), join.path.as_deref(), Path::new(directory)).ok_or_else(|| {
+            Failure::usage(format!("the program `{tool}` was not found, or cannot be run"), "install it first")
+        })?;
+        let mut base = vec![found.to_string_lossy().into_owned()];
+        base.extend(join.launch_args.iter().cloned());
+        let turns = Self::new(dialect, &join.options, base);
+        Ok(Self { given: Some((join.launch_args.clone(), join.launch_env.clone())), ..turns })
     }
 
     /// The program of window 0: it shows the turns.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
+    headless::{JoinHeadless, Turns},
     launch::{Created, tool_from_program},
     publish::{self, Publication},
 };
@@ -33,6 +34,8 @@ pub struct JoinOptions {
     pub session: Option<SessionName>,
     /// Move the agent's window to index 0 if it stands elsewhere.
     pub renumber: bool,
+    /// Its turns are processes, started beside what runs in the session; `None` for a program in its terminal.
+    pub headless: Option<JoinHeadless>,
 }
 
 /// Adopts a session.
@@ -57,17 +60,26 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
     let id = options.id.clone().map_or_else(|| publish::default_id(&name), Ok)?;
     publish::expect_free_id(context, &context.registry(), &id)?;
     let program = foreground_program(&pane);
-    let tool = options.tool.clone().map_or_else(|| tool_from_program(&program), Ok)?;
+    let tool = match (&options.tool, &options.headless) {
+        (Some(tool), _) => tool.clone(),
+        (None, None) => tool_from_program(&program)?,
+        (None, Some(_)) => return Err(unnamed()),
+    };
     let directory = process::working_directory(pane.pid)
         .ok_or_else(|| Failure::internal(format!("the working directory of process {} could not be read", pane.pid)))?;
+    let turns = options.headless.as_ref().map(|turns| Turns::joined(&tool, turns, &directory)).transpose()?;
     let now = clock::now();
     let generation = Uuid::new_v4();
-    let prefix = format!("joined-{}", manifest::BACKEND);
+    let backend = turns.as_ref().map_or(manifest::BACKEND, |turns| turns.dialect.backend());
+    let prefix = format!("joined-{backend}");
     let root_id = SessionRootId::new(&prefix, &now.compact(), generation.as_fields().0);
-    let root = context.home.session_root(manifest::BACKEND, &root_id);
+    let root = context.home.session_root(backend, &root_id);
     let window_name = inspect::window_name(&server, pane.window_id)?;
     // Everything that can be refused was: now the window may be moved.
     let (session, pane, moved) = bring_to_zero(&server, session, pane)?;
+    if let Some(turns) = &turns {
+        turns.write(&root).inspect_err(|_| undo(&server, &session, &pane, moved, &root))?;
+    }
     let published = publish::publish(&Publication {
         context,
         root: &root,
@@ -83,7 +95,7 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
         pane: &pane,
         window_name: &window_name,
         mailbox: None,
-        turns: None,
+        turns: turns.as_ref(),
         now,
     });
     match published {
@@ -97,6 +109,10 @@ pub fn join(context: &Context, options: &JoinOptions) -> Result<Created, Failure
             Err(failure)
         }
     }
+}
+
+fn unnamed() -> Failure {
+    Failure::usage("a headless agent's tool was not named", "name it: `agents join --headless --tool claude`")
 }
 
 fn find(context: &Context, options: &JoinOptions) -> Result<(Server, SessionFacts), Failure> {

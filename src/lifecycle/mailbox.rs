@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 
 use super::{begin, publish, withdraw};
 use crate::{
-    api::{MailBinding, Manifest},
+    api::{JmapBinding, MailBinding, Manifest},
     mail::{
         MailError, Mailbox,
         filesystem::{self, RegisterMode, Registering},
+        jmap::{self, Credential, Secret},
     },
     model::{Address, AgentId, AgentName, Failure},
+    os::clock,
     session::{SessionRoot, documents, environment, registry},
     target::{Context, Target},
     tmux::{Commands, change},
@@ -78,12 +80,61 @@ pub fn bind(context: &Context, target: &Target, wish: &MailboxWish) -> Result<Ma
     Ok(binding)
 }
 
-/// Takes the mailbox from a session; returns which it was. The address stays registered, and its mail there.
+/// A mailbox on a JMAP server.
+#[derive(Debug, Clone)]
+pub struct ServerWish {
+    /// The server, or its session resource.
+    pub url: String,
+    /// As whom to log in.
+    pub login: String,
+    /// Kept in files of this user's own, never in the manifest.
+    pub password: Secret,
+    /// By default the login, if it is an address.
+    pub address: Option<Address>,
+}
+
+/// Gives a session a mailbox on a server, once the server has taken the login. A running gateway takes it at once.
+///
+/// # Errors
+/// Refused where the server is away or refuses the login: nothing is changed then.
+pub fn bind_server(context: &Context, target: &Target, wish: &ServerWish) -> Result<MailBinding, Failure> {
+    let name = AgentName::parse(target.manifest.agent_name.as_deref().unwrap_or_default())?;
+    let id = AgentId::parse(target.manifest.agent_id.as_deref().unwrap_or_default())?;
+    let address =
+        wish.address.clone().or_else(|| wish.login.parse().ok()).map_or_else(|| Address::of_agent(&name), Ok)?;
+    let credential = Credential {
+        credential_ref: jmap::reference_for(&address),
+        login_identity: wish.login.clone(),
+        password: wish.password.clone(),
+    };
+    jmap::check_login(&wish.url, &credential)?;
+    let binding = MailBinding::Stalwart(JmapBinding {
+        principal_id: principal(&name, &id)?,
+        address,
+        bindings_version: clock::now().iso_millis(),
+        jmap_url: wish.url.clone(),
+        management_url: wish.url.clone(),
+        login_identity: credential.login_identity.clone(),
+        credential_ref: credential.credential_ref.clone(),
+    });
+    // Before the manifest names it: a binding without its password would be of no use.
+    let folders = [jmap::common_folder(context.home.path()), target.root.mailbox_secrets()];
+    jmap::store_credential(&credential, &[&folders[0], &folders[1]])?;
+    write(target, Some(&binding))?;
+    Ok(binding)
+}
+
+/// Takes the mailbox from a session; returns which it was. The address stays registered, and its mail there; the session's
+/// copy of a password goes.
 ///
 /// # Errors
 /// When the files cannot be written.
 pub fn unbind(target: &Target) -> Result<Option<Value>, Failure> {
-    write(target, None)
+    let before = write(target, None)?;
+    if let Ok(Some(MailBinding::Stalwart(bound))) = MailBinding::of(before.as_ref()) {
+        jmap::forget_credential(&target.root.mailbox_secrets(), &bound.credential_ref)?;
+    }
+    Ok(before)
 }
 
 /// What the session's environment says of its mailbox.

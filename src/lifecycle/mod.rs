@@ -28,12 +28,15 @@ pub use attach::{AttachOptions, Attached, attach};
 pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
 pub use detach::{Detached, detach};
 pub use doctor::{Check, Severity, examine};
-pub use headless::HeadlessOptions;
+pub use headless::{HeadlessOptions, JoinHeadless};
 pub use join::{JoinOptions, join};
 pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};
 pub use live::{Live, observe, reach};
-pub use mailbox::{MailboxWish, Unread, bind as bind_mailbox, unbind as unbind_mailbox, unread};
+pub use mailbox::{
+    MailboxWish, ServerWish, Unread, bind as bind_mailbox, bind_server as bind_mail_server, unbind as unbind_mailbox,
+    unread,
+};
 pub use relaunch::relaunch;
 pub use status::{Reading, status};
 pub use stop::{Stopped, stop};

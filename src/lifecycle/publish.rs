@@ -84,7 +84,13 @@ fn of_contract(turns: &Turns) -> manifest::Headless<'_> {
         ChatMode::ToolLastOrNew => "last",
         _ => "none",
     };
-    manifest::Headless { backend: turns.dialect.backend(), resume_kind, resume_value: startup.id.as_deref() }
+    let given = turns.given.as_ref();
+    manifest::Headless {
+        backend: turns.dialect.backend(),
+        resume_kind,
+        resume_value: startup.id.as_deref(),
+        given: given.map(|(arguments, variables)| (arguments.as_slice(), variables.as_slice())),
+    }
 }
 
 /// Sets the capability variables, and keeps tmux from shifting window 0 where its settings would.

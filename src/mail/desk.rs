@@ -128,7 +128,17 @@ impl Desk {
     /// # Errors
     /// [`MailError`]; [`MailError::Unavailable`] also where the calls before this one hang.
     pub async fn answer(&self, call: MailCall) -> Result<MailAnswer, MailError> {
-        self.beside(move |session, kept| mailbox(session, kept)?.answer(&call)).await
+        let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
+        let seat = timeout(self.patience, self.seats.clone().acquire_owned()).await;
+        let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
+        let kept = self.kept.clone();
+        // The seat is free when the work has ended, whether or not somebody still waits for it.
+        self.beside(move |session| {
+            let done = mailbox(session, &kept).and_then(|mailbox| mailbox.answer(&call));
+            drop(seat);
+            done
+        })
+        .await
     }
 
     /// `mail resolve-live` (contract section 7.5) of this gateway, which listens there.
@@ -136,7 +146,7 @@ impl Desk {
     /// # Errors
     /// [`MailError::NotBound`].
     pub async fn resolve(&self, host: String, port: u16) -> Result<Value, MailError> {
-        self.beside(move |session, _| {
+        self.beside(move |session| {
             let manifest = session.read()?;
             let mailbox = Mailbox::of_session(&manifest, session.secrets.clone())?;
             let state_path = session.state.to_string_lossy().into_owned();
@@ -145,20 +155,13 @@ impl Desk {
         .await
     }
 
-    /// The work of one call. Its seat is free when the work has ended, whether or not somebody still waits for it.
+    /// Reads files, or asks a server, beside the thread that serves requests.
     async fn beside<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Session, &Mutex<Option<Mailbox>>) -> Result<T, MailError> + Send + 'static,
+        work: impl FnOnce(&Session) -> Result<T, MailError> + Send + 'static,
     ) -> Result<T, MailError> {
-        let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
-        let seat = timeout(self.patience, self.seats.clone().acquire_owned()).await;
-        let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
-        let (session, kept) = (self.session.clone(), self.kept.clone());
-        let done = spawn_blocking(move || {
-            let done = work(&session, &kept);
-            drop(seat);
-            done
-        });
+        let session = self.session.clone();
+        let done = spawn_blocking(move || work(&session));
         done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a call to the mailbox failed");
             Err(MailError::Unavailable("the call was broken off inside this program".to_owned()))

@@ -21,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub(super) struct Ears {
     changes: Option<Changes>,
     folder: Option<PathBuf>,
+    /// The kernel tells of mail in it.
+    complete: bool,
     /// That it cannot hear was told.
     told: bool,
 }
@@ -41,10 +43,17 @@ impl Ears {
                 })
                 .ok();
         }
-        let Some(changes) = &mut self.changes else { return false };
-        // Each time anew: the folder may have been replaced.
-        changes.add(binding);
-        mail.is_some_and(|mail| changes.add(mail))
+        self.complete = self.changes.as_mut().is_some_and(|changes| {
+            // Each time anew: the folders may have been replaced.
+            changes.add(binding);
+            mail.is_some_and(|mail| changes.add(mail))
+        });
+        self.complete
+    }
+
+    /// Has the kernel told of every message since the last look?
+    pub(super) fn listen_already(&self) -> bool {
+        self.complete && self.changes.is_some()
     }
 
     /// Waits until something has changed, and what came together has all come.

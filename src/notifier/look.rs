@@ -112,8 +112,10 @@ impl Notifier {
         match self.fate(&notified, mind).await? {
             Fate::Open(id) => return Ok(Next::Request(id)),
             Fate::Untold => notified.refs.clear(),
-            // What arrived meanwhile is heard now.
-            Fate::Told if cause == Cause::Done => return Ok(Next::Mail(Some(left(last, interval, clock::now())))),
+            // What arrived meanwhile is heard now, if somebody has listened since.
+            Fate::Told if cause == Cause::Done && ears.listen_already() => {
+                return Ok(Next::Mail(Some(left(last, interval, clock::now()))));
+            }
             Fate::Told => {}
         }
         let mail = match self.read(&record, ears).await {

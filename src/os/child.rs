@@ -171,20 +171,21 @@ pub fn with_variable(name: &str, value: &str) -> Option<ProcessIdentity> {
     pids.filter(carries).filter_map(process::identify).min_by_key(|found| found.start_ticks)
 }
 
-/// Our own environment.
+/// Our own environment, as it was when we were started.
 pub fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().collect()
+    family::environment(std::process::id()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::files;
 
     #[test]
     fn a_program_reads_a_file_and_its_end_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
-        std::fs::write(file("in"), "two words; $HOME").unwrap();
+        files::replace(&file("in"), b"two words; $HOME", files::Durability::Process).unwrap();
         let words = ["/bin/sh", "-c", "cat; printf ' %s' \"$1\" \"$GIVEN\"; exit 7", "sh", "`x`"].map(str::to_owned);
         let running = start(Start {
             words: &words,

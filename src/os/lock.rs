@@ -21,6 +21,14 @@ pub struct Lock {
     path: PathBuf,
 }
 
+/// What came of one attempt to take a lock.
+enum Attempt {
+    Taken(Lock),
+    Held,
+    /// The file was removed or replaced meanwhile; what was locked guards nothing.
+    Replaced,
+}
+
 impl Lock {
     /// Takes the lock if it is free right now.
     ///
@@ -33,15 +41,10 @@ impl Lock {
     fn try_take_as(path: &Path, mode: u32) -> Result<Option<Self>, FileError> {
         // The path may be replaced between opening and locking: then the lock guards nothing, so try the new file.
         for _ in 0..8 {
-            let file = open(path, mode)?;
-            match file.try_lock_exclusive() {
-                Ok(()) => {}
-                Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(None),
-                Err(source) => return Err(FileError::Io { doing: "lock", path: path.to_owned(), source }),
-            }
-            let lock = Self { file, path: path.to_owned() };
-            if lock.is_still_the_path() {
-                return Ok(Some(lock));
+            match Self::attempt(path, mode)? {
+                Attempt::Taken(lock) => return Ok(Some(lock)),
+                Attempt::Held => return Ok(None),
+                Attempt::Replaced => {}
             }
         }
         Err(FileError::Io {
@@ -49,6 +52,17 @@ impl Lock {
             path: path.to_owned(),
             source: io::Error::other("the file keeps being replaced"),
         })
+    }
+
+    fn attempt(path: &Path, mode: u32) -> Result<Attempt, FileError> {
+        let file = open(path, mode)?;
+        match file.try_lock_exclusive() {
+            Ok(()) => {}
+            Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(Attempt::Held),
+            Err(source) => return Err(FileError::Io { doing: "lock", path: path.to_owned(), source }),
+        }
+        let lock = Self { file, path: path.to_owned() };
+        Ok(if lock.is_still_the_path() { Attempt::Taken(lock) } else { Attempt::Replaced })
     }
 
     /// Takes the lock, waiting for its holder up to the limit.
@@ -134,21 +148,23 @@ impl NamedLock {
         // Since when a file of another program stands there, and which one.
         let mut stranger: Option<(u64, Instant)> = None;
         loop {
-            if let Some(lock) = Lock::try_take_as(path, 0o600 | OUR_MARK)? {
-                let is_ours = lock.is_marked();
-                let inode = files::inode(path).unwrap_or_default();
-                let since = match stranger {
-                    Some((seen, since)) if seen == inode => since,
-                    _ => now(),
-                };
-                if is_ours {
-                    return Ok(Some(Self { lock }));
+            match Lock::attempt(path, 0o600 | OUR_MARK)? {
+                Attempt::Taken(lock) if lock.is_marked() => return Ok(Some(Self { lock })),
+                Attempt::Taken(lock) => {
+                    let inode = files::inode(path).unwrap_or_default();
+                    let since = match stranger {
+                        Some((seen, since)) if seen == inode => since,
+                        _ => now(),
+                    };
+                    if now().duration_since(since) >= foreign {
+                        lock.mark()?;
+                        return Ok(Some(Self { lock }));
+                    }
+                    stranger = Some((inode, since));
                 }
-                if now().duration_since(since) >= foreign {
-                    lock.mark()?;
-                    return Ok(Some(Self { lock }));
-                }
-                stranger = Some((inode, since));
+                // Its holder gave it back just now.
+                Attempt::Replaced if limit > Duration::ZERO => continue,
+                Attempt::Held | Attempt::Replaced => {}
             }
             if now().duration_since(start) >= limit {
                 return Ok(None);

@@ -57,6 +57,8 @@ pub struct Headless<'a> {
     pub resume_kind: &'static str,
     /// Its id, exactly with `exact`.
     pub resume_value: Option<&'a str>,
+    /// Arguments and variables of an adopted session's turns; a variable without a value is the session's own.
+    pub given: Option<(&'a [String], &'a [(String, Option<String>)])>,
 }
 
 impl NewManifest<'_> {
@@ -82,13 +84,13 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     let (tool, directory) = (new.tool.as_str(), new.working_directory);
     let joined = new.origin == Origin::Joined;
     let session_id = root.name();
-    let memory = memory(root, new.id);
     let authority = json!({
         "api_base_url": null, "managed_agent_ref": null, "terminal_id": null, "profile_name": null,
         "profile_path": null, "parsing_mode": null, "tmux_window_name": new.window_name,
     });
     let headless = new.headless.filter(|headless| headless.backend != BACKEND).map(|_| headless_section(new));
     let in_terminal = headless.is_none();
+    let given = new.headless.and_then(|headless| headless.given);
     Manifest {
         schema_version: 4,
         backend: new.backend().to_owned(),
@@ -102,16 +104,7 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
         tmux_session_name: text(new.session_name),
         registry_generation_id: text(new.generation),
         registry_launch_authority: "runtime".to_owned(),
-        runtime: Runtime {
-            session_id: Some(session_id.clone()),
-            memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
-            memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
-            pages_dir: memory.map(|memory| memory.pages_dir),
-            agent_def_dir: Some(path(root.agent_def())),
-            agent_pid: None,
-            registry_generation_id: text(new.generation),
-            registry_launch_authority: "runtime".to_owned(),
-        },
+        runtime: runtime(root, new),
         tmux: Some(TmuxSection {
             session_name: new.session_name.to_owned(),
             primary_window_index: "0".to_owned(),
@@ -133,9 +126,13 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
             profile_name: None,
             profile_path: None,
             session_origin: joined.then(|| "joined_tmux".to_owned()),
-            posture_kind: text(if joined { "unavailable" } else { "runtime_launch_plan" }),
-            launch_args: None,
-            launch_env: None,
+            posture_kind: text(match given {
+                Some(_) => "headless_launch_options",
+                None if joined => "unavailable",
+                None => "runtime_launch_plan",
+            }),
+            launch_args: given.map(|(arguments, _)| arguments.to_vec()),
+            launch_env: given.map(|(_, variables)| variables.iter().map(launch_variable).collect()),
         }),
         gateway_authority: Some(GatewayAuthority { attach: authority.clone(), control: authority }),
         launch_plan: launch_plan(root, new, metadata(new)),
@@ -154,6 +151,20 @@ pub fn build(root: &SessionRoot, new: &NewManifest<'_>) -> Manifest {
     }
 }
 
+fn runtime(root: &SessionRoot, new: &NewManifest<'_>) -> Runtime {
+    let memory = memory(root, new.id);
+    Runtime {
+        session_id: Some(root.name()),
+        memory_root: memory.as_ref().map(|memory| memory.memory_root.clone()),
+        memo_file: memory.as_ref().map(|memory| memory.memo_file.clone()),
+        pages_dir: memory.map(|memory| memory.pages_dir),
+        agent_def_dir: Some(root.agent_def().to_string_lossy().into_owned()),
+        agent_pid: None,
+        registry_generation_id: Some(new.generation.to_owned()),
+        registry_launch_authority: "runtime".to_owned(),
+    }
+}
+
 /// Where the agent's memory is; `None` for a session that belongs to no home.
 pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
     let memory = root.home()?.memory(id);
@@ -165,6 +176,13 @@ pub fn memory(root: &SessionRoot, id: &AgentId) -> Option<MemoryPaths> {
         pages_dir: text(memory.join("pages"))?,
         memory_root: text(memory)?,
     })
+}
+
+fn launch_variable((name, value): &(String, Option<String>)) -> Value {
+    match value {
+        Some(value) => json!({ "mode": "literal", "name": name, "value": value }),
+        None => json!({ "mode": "inherit", "name": name }),
+    }
 }
 
 fn metadata(new: &NewManifest<'_>) -> Value {

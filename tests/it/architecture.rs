@@ -22,7 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("client", &["model", "api", "session", "os"]),
     ("target", &["model", "api", "session", "tmux", "os"]),
     ("headless", &["model", "api", "agents", "os", "session"]),
-    ("queue", &["model", "api", "agents", "os", "store", "tmux", "tracker", "delivery", "headless"]),
+    ("queue", &["model", "api", "agents", "os", "session", "store", "tmux", "tracker", "delivery", "headless"]),
     ("mail", &["model", "api", "os", "store"]),
     ("notifier", &["model", "api", "os", "store", "queue", "tracker", "mail"]),
     ("reminders", &["model", "api", "os", "store", "queue", "tracker"]),

@@ -332,9 +332,50 @@ fn a_relaunch_goes_on_with_the_conversation_also_when_its_id_was_lost() {
     let note = headless.turn("turn-0003", "turn.json").unwrap()["note"].clone();
     assert!(note.as_str().unwrap().contains("has lost the conversation's id"), "{note}");
     assert_eq!(headless.agent.file("manifest.json")["backend_state"]["session_id"], chats[0].0);
+    // A turn that nobody took up is taken back, also before a late runner; one whose runner died at the start is closed.
+    let root = &headless.agent.root;
+    let copy = |id: &str, files: &[&str]| {
+        std::fs::create_dir_all(root.join("manifest.turn-artifacts").join(id)).unwrap();
+        for file in files {
+            let from = root.join("manifest.turn-artifacts/turn-0001").join(file);
+            std::fs::copy(from, root.join("manifest.turn-artifacts").join(id).join(file)).unwrap();
+        }
+        let pointer = json!({ "schema_version": 1, "turn_id": id, "turn_index": 7 });
+        std::fs::write(root.join("headless-turn.json"), pointer.to_string()).unwrap();
+    };
+    let runner =
+        |id: &str| headless.world.agents(&["headless-turn", "--session-root", root.to_str().unwrap(), "--turn", id]);
+    copy("turn-planned", &["turn.json", "prompt.txt", "turn.lock"]);
+    headless.submit("say planned", &[]).ok();
+    assert!(!root.join("manifest.turn-artifacts/turn-planned").exists());
+    runner("turn-planned").fails(8, "taken back", "never run twice");
+    runner("turn-0001").fails(8, "taken up before", "never run twice");
+    copy("turn-lost", &["turn.json", "prompt.txt", "turn.lock"]);
+    let mut died = headless.turn("turn-0001", "runner.json").unwrap();
+    died["child"] = Value::Null;
+    std::fs::write(root.join("manifest.turn-artifacts/turn-lost/runner.json"), died.to_string()).unwrap();
+    let said = headless.world.agents(&["turn", "status", "--agent-id", &headless.agent.id]).ok();
+    assert!(said.contains("its runner was killed before"), "{said}");
+    headless.submit("say lost", &[]).ok();
+    assert_eq!(headless.turn("turn-lost", "end.json").unwrap()["outcome"], "failed");
+    assert_eq!(headless.runs(), ["say one", "say two", "say three", "say planned", "say lost"]);
     // A program that is gone by now is told, not hidden.
     std::fs::remove_file(headless.world.path().join("program.sh")).unwrap();
     headless.submit("say four", &[]).fails(13, "exit status", "agents turn stderr");
+    // Adopted: beside the shell that runs in the session.
+    let shell = headless.world.launch("plain");
+    headless.world.agents(&["stop", "--agent-id", &shell.id]).ok();
+    headless.world.tmux(&["new-session", "-d", "-s", "mine", "sh"]);
+    let words = "join --headless --tool cat --target-tmux-session mine --launch-env SET=1 --launch-args -";
+    let joined =
+        Agent::read(&headless.world.agents(&[&words.split(' ').collect::<Vec<_>>()[..], &["--json"]].concat()).json());
+    let words = ["turn", "submit", "--agent-id", &joined.id, "--prompt", "back again"];
+    assert_eq!(headless.world.agents(&words).ok(), "back again\n");
+    let authority = &joined.file("manifest.json")["agent_launch_authority"];
+    assert_eq!(
+        (&authority["posture_kind"], &authority["launch_args"]),
+        (&json!("headless_launch_options"), &json!(["-"]))
+    );
     let missing = ["launch", "beta", "--headless", "--", "/no/such/program"];
     headless.world.agents(&missing).fails(2, "`/no/such/program` was not found", "full path");
     let terminal = headless.world.launch("gamma");

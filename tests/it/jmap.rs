@@ -3,6 +3,7 @@
 use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -12,8 +13,9 @@ use agents::{
     model::BoxName,
 };
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::support::{Cyrus, DOMAIN, Hold, eventually, free_port, password_of};
+use crate::support::{Cyrus, DOMAIN, Hold, Http, World, eventually, free_port, password_of, port_of};
 
 fn content(body: &str, key: Option<&str>) -> MailContent {
     MailContent { body: body.to_owned(), key: key.map(str::to_owned), ..MailContent::default() }
@@ -254,4 +256,91 @@ fn a_server_that_does_not_answer_or_refuses_us_is_told_apart() {
     // An account that never got mail.
     let nobody = cyrus.bound("gamma", &password_of("gamma"));
     assert!(matches!(nobody.check(), Err(MailError::NotRegistered(_))));
+}
+
+#[test]
+fn a_session_is_bound_to_a_server_and_its_password_is_never_seen() {
+    let Some(mut cyrus) = Cyrus::start() else { return };
+    let beta = cyrus.account("beta");
+    drop(cyrus.account("alpha"));
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let mail = |words: &[&str]| world.agents(&[&["mail"], words, &["--agent-id", &agent.id]].concat());
+    let login = format!("alpha@{DOMAIN}");
+    let url = format!("http://127.0.0.1:{}", cyrus.port);
+    let file = world.work().join("password");
+    let file = file.display().to_string();
+    let bind = ["bind", "--jmap-url", &url, "--login", &login, "--password-file", &file];
+
+    // What the server does not take is not bound.
+    std::fs::write(&file, "another one\n").unwrap();
+    mail(&bind).fails(1, "refused the login", "credentials");
+    std::fs::write(&file, "two\nlines\n").unwrap();
+    mail(&bind).fails(2, "2 lines", "one line");
+    mail(&["bind", "--jmap-url", "http://mail.example", "--login", "a@b", "--password-file", &file])
+        .fails(2, "lines", "one line");
+    mail(&["status"]).fails(8, "no mailbox", "agents mail bind");
+    assert!(!agent.root.join("mailbox-secrets").exists());
+
+    std::fs::write(&file, password_of("alpha") + "\n").unwrap();
+    mail(&["bind", "--jmap-url", "http://mail.example", "--login", "a@b", "--password-file", &file]).fails(
+        2,
+        "plain http",
+        "agents mail --help",
+    );
+    let bound = mail(&[&bind[..], &["--json"]].concat()).json();
+    assert_eq!((&bound["mailbox"]["transport"], &bound["mailbox"]["address"]), (&json!("stalwart"), &json!(login)));
+
+    // Through the gateway: it finds the binding, sends, lists, and says what it does not do.
+    let http = Http::new(port_of(&world.attach(&agent)));
+    assert_eq!(http.get("/v1/mail/status").ok()["transport"], "stalwart");
+    let letter = json!({ "to": [format!("beta@{DOMAIN}")], "subject": "over http", "body_content": "b" });
+    let keyed = http.with("idempotency-key", "k-1");
+    let sent = keyed.post("/v1/mail/send", &letter).ok();
+    assert_eq!(keyed.post("/v1/mail/send", &letter).ok()["message"]["message_ref"], sent["message"]["message_ref"]);
+    assert_eq!(subjects(&beta, "inbox"), ["over http"]);
+    let posted = http.post("/v1/mail/post", &json!({ "subject": "s", "body_content": "b" }));
+    assert_eq!(posted.status, 422);
+    let unknown = http.post("/v1/mail/read", &json!({ "message_ref": "stalwart:Mnone" }));
+    assert_eq!(unknown.status, 404);
+    let nobody = json!({ "to": [format!("nobody@{DOMAIN}")], "subject": "s", "body_content": "b" });
+    assert_eq!(http.post("/v1/mail/send", &nobody).status, 422);
+    assert!(mail(&["list", "--box", "sent"]).ok().contains("over http"));
+
+    // Down: a status that says so, and when to come back.
+    cyrus.kill();
+    let down = http.post("/v1/mail/send", &letter);
+    assert_eq!(
+        (down.status, down.header("agents-error-code"), down.header("retry-after")),
+        (502, Some("mail_unavailable"), Some("5"))
+    );
+    mail(&["list"]).fails(10, "refused", "nothing was lost");
+    cyrus.up();
+    http.post("/v1/mail/list", &json!({})).ok();
+
+    // The password is in two files, for this user alone, and nowhere else.
+    let holders = files_with(&world.home(), &password_of("alpha"));
+    assert_eq!(holders.len(), 2, "{holders:?}");
+    for holder in &holders {
+        assert_eq!(holder.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", holder.display());
+    }
+    mail(&["unbind"]).ok();
+    assert_eq!(files_with(&agent.root, &password_of("alpha")), Vec::<PathBuf>::new());
+    assert_eq!(http.get("/v1/mail/status").status, 422);
+}
+
+/// Every file below a folder that holds a text.
+fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if kind.is_file()
+            && std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text.as_bytes())
+        {
+            found.push(path);
+        }
+    }
+    found
 }

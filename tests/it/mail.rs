@@ -2,13 +2,15 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Answer, Http, Run, World, eventually, port_of, signal};
+use crate::support::{Agent, Answer, Http, Run, World, edit, eventually, port_of, signal};
 
 const ALPHA: &str = "alpha@agents.localhost";
 const BETA: &str = "beta@agents.localhost";
@@ -145,7 +147,6 @@ fn the_command_line_says_the_same_with_a_gateway_and_without() {
         mail(&world, &alpha, &["mark", "--message-ref", &second, "--unread", "--unanswered"]).ok();
         (reads, failed, changed)
     };
-    let direct = all();
     let written: Vec<Value> = writes.iter().map(|words| without_names(mail_json(&world, &alpha, words))).collect();
     assert_eq!(written[0]["message"]["attachments"][0]["size_bytes"], 8, "{}", written[0]);
     assert_eq!(written[0]["message"]["notify_block"], json!({"text": "look", "placement": "prepend"}));
@@ -175,7 +176,6 @@ fn the_command_line_says_the_same_with_a_gateway_and_without() {
     assert_eq!(with.0, without.0);
     assert_eq!(with.1, without.1);
     assert_eq!(with.2, without.2);
-    assert_eq!(direct.1, with.1);
 }
 
 #[test]
@@ -370,6 +370,46 @@ fn a_letter_is_text_for_a_persons_terminal() {
     world.agents(&["launch", "x", "--mail-root", "/m", "--", "sleep", "9"]).fails(2, "--mailbox", "usage");
     // In the agent's own pane nothing has to be named.
     assert_eq!(world.agents_in(&alpha.pane, &["mail", "status", "--json"]).json()["address"], ALPHA);
+}
+
+#[test]
+fn a_mail_server_that_hangs_holds_up_nobody_else() {
+    let world = World::new();
+    let alpha = world.launch("alpha");
+    let http = gateway(&world, &alpha);
+    // The kernel takes connections for it, and nobody answers.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/jmap", server.local_addr().unwrap());
+    edit(&alpha.root.join("manifest.json"), |manifest| {
+        manifest["launch_plan"]["mailbox"] = json!({
+            "transport": "stalwart", "principal_id": "AGENTS-alpha", "address": ALPHA, "bindings_version": "v",
+            "jmap_url": url, "management_url": url, "login_identity": "alpha", "credential_ref": "x",
+        });
+    });
+    let secrets = alpha.root.join("mailbox-secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    let secret = json!({"credential_ref": "x", "login_identity": "alpha", "password": "swordfish"});
+    std::fs::write(secrets.join("x.json"), secret.to_string()).unwrap();
+    for (path, mode) in [(secrets.clone(), 0o700), (secrets.join("x.json"), 0o600)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let asked: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", http.port)).unwrap();
+            stream.write_all(&http.request("POST", "/v1/mail/list", Some(b"{}"))).unwrap();
+            stream
+        })
+        .collect();
+    let hanging = [server.accept().unwrap(), server.accept().unwrap()];
+    http.get("/v1/status").ok();
+    let queued = http.queue_prompt("true");
+    assert_eq!(http.shown(&queued)["request_id"], queued.as_str());
+    let listed = world.agents(&["list", "--json"]).json();
+    let mailbox = &listed["agents"][0]["mailbox"];
+    assert_eq!((&mailbox["transport"], &mailbox["unread_count"]), (&json!("stalwart"), &Value::Null), "{listed}");
+    assert_eq!(http.get("/v1/mail/resolve-live").ok()["mailbox"]["stalwart"]["jmap_url"], url);
+    drop((asked, hanging));
+    assert!(!alpha.log().contains("swordfish"));
 }
 
 /// A command that goes on, and its lines.

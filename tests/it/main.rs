@@ -37,6 +37,7 @@ mod launch;
 mod lifecycle;
 mod listener;
 mod mail;
+mod mailbox;
 mod memory;
 mod notifier;
 mod predecessor;

@@ -171,6 +171,18 @@ fn the_routes_answer_as_the_contract_says() {
     }
     assert_eq!(pages("read", &json!({ "path": "a" })).status, 422);
     assert_eq!(pages("delete", &json!({ "path": "." })).status, 400);
+}
+
+#[test]
+fn a_large_page_a_removed_folder_and_a_removed_memory() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let root = root_of(&agent);
+    let http = Http::new(port_of(&world.attach(&agent)));
+    let pages = |operation: &str, body: &Value| http.post(&format!("/v1/memory/pages/{operation}"), body);
+    std::fs::create_dir(root.join("outside")).unwrap();
+    std::fs::write(root.join("outside/secret"), "secret").unwrap();
+    pages("write", &json!({ "path": "a/one.md", "content": "1" })).ok();
 
     // A page of a million bytes; a folder goes with everything in it, and what its links lead to stays.
     let large = "0123456789".repeat(100_000);

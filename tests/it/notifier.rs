@@ -8,18 +8,19 @@
 //! | a gateway that is killed, also in the middle of a wake-up | `a_gateway_that_dies_announces_nothing_twice_and_loses_nothing` |
 //! | unchanged mail, archived mail, a mailbox that fails and comes back, one that is taken away | `what_stays_is_told_again_and_a_broken_mailbox_is_named` |
 //! | notes of senders, tokens, forged frames | `notes_of_senders_are_quoted_and_tokens_are_never_shown` |
+//! | a real tool that compacts first | `codex_makes_room_before_new_mail` |
 //! | a program that reads line by line | `a_program_that_reads_lines_gets_one` |
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use agents::{
     api::{MailBinding, MailContent, MailPost, ReplyPolicy},
-    mail::{Mailbox, filesystem},
+    mail::Mailbox,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Http, Live, Tracer, World, eventually, signal};
+use crate::support::{Answer, Http, Live, Steered, Tool, Tracer, World, eventually, eventually_within, signal};
 
 const PATH: &str = "/v1/mail-notifier";
 
@@ -32,17 +33,6 @@ fn mailed(steps: &[&str]) -> Live {
     let (words, log) = world.script("alpha", steps);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let agent = world.launch_with(&[&["alpha", "--tool", "scripted", "--mailbox", "--"], &words[..]].concat());
-    let wish = filesystem::Registering {
-        address: "alpha@agents.localhost".parse().unwrap(),
-        principal_id: "AGENTS-alpha".to_owned(),
-        mode: filesystem::RegisterMode::Safe,
-        display_name: None,
-        manifest_path_hint: None,
-        role: None,
-        folder: None,
-    };
-    let root = agent.file("manifest.json")["launch_plan"]["mailbox"]["filesystem_root"].as_str().map(PathBuf::from);
-    filesystem::register(&root.unwrap(), &wish).unwrap();
     if steps.contains(&"tui") {
         log.wait_for_note("ready", 1);
     }
@@ -74,15 +64,20 @@ struct Poll {
     count: Option<u32>,
     blocks: Value,
     request: Option<String>,
+    context: Option<String>,
 }
 
 /// The audit, oldest first.
 fn polls(live: &Live) -> Vec<Poll> {
-    let file = rusqlite::Connection::open(live.agent.root.join("gateway/queue.sqlite")).unwrap();
+    audit(&live.agent.root)
+}
+
+fn audit(root: &Path) -> Vec<Poll> {
+    let file = rusqlite::Connection::open(root.join("gateway/queue.sqlite")).unwrap();
     let mut rows = file
         .prepare(
-            "SELECT outcome, coalesce(detail, ''), unread_count, rendered_block_entries_json, enqueued_request_id \
-             FROM gateway_notifier_audit ORDER BY audit_id",
+            "SELECT outcome, coalesce(detail, ''), unread_count, rendered_block_entries_json, enqueued_request_id, \
+             context_action_outcome FROM gateway_notifier_audit ORDER BY audit_id",
         )
         .unwrap();
     let poll = |row: &rusqlite::Row<'_>| {
@@ -92,6 +87,7 @@ fn polls(live: &Live) -> Vec<Poll> {
             count: row.get(2)?,
             blocks: serde_json::from_str(&row.get::<_, String>(3)?).unwrap(),
             request: row.get(4)?,
+            context: row.get(5)?,
         })
     };
     rows.query_map([], poll).unwrap().map(Result::unwrap).collect()
@@ -102,7 +98,10 @@ fn polls(live: &Live) -> Vec<Poll> {
 fn polled(live: &Live, outcome: &str, detail: &str) -> Poll {
     eventually(&format!("a poll `{outcome}` with `{detail}`"), || match polls(live).last() {
         Some(poll) if poll.outcome == outcome && poll.detail.contains(detail) => Ok(poll.clone()),
-        _ => Err(format!("{:#?}; the pane:\n{}", polls(live), live.world.screen(&live.agent.pane))),
+        _ => {
+            let (screen, log) = (live.world.screen(&live.agent.pane), live.agent.log());
+            Err(format!("{:#?}; the pane:\n{screen}\nthe log:\n{log}", polls(live)))
+        }
     })
 }
 
@@ -120,6 +119,15 @@ fn told(live: &Live, texts: usize) -> String {
     });
     assert_eq!(shown.len(), texts, "{shown:#?}");
     shown[texts - 1].clone()
+}
+
+/// Waits until the agent is known to wait for a prompt.
+#[track_caller]
+fn ready(live: &Live) {
+    eventually("the agent to be ready", || match live.http.get("/v1/control/tui/state").ok() {
+        state if state["turn"]["phase"] == "ready" => Ok(()),
+        state => Err(state.to_string()),
+    });
 }
 
 fn keys(live: &Live, keys: &[&str]) {
@@ -202,7 +210,7 @@ fn it_is_switched_on_and_off_and_refuses_what_it_cannot_do() {
     assert_eq!((refused.status, refused.header("agents-error-code")), (422, Some("no_mailbox")));
     bare.agents(&["gateway", "mail-notifier", "enable", "--interval-seconds", "5", "--agent-id", &agent.id]).fails(
         8,
-        "has no mailbox",
+        "no_mailbox",
         "agents mail bind",
     );
 }
@@ -226,7 +234,8 @@ fn nothing_is_written_where_it_would_harm_and_many_messages_are_one_wake_up() {
     let first = told(&live, 1);
     assert!(first.starts_with("20 messages are in your mailbox") && first.contains("\n+10 more\n"), "{first}");
 
-    live.log.wait_for_note("turn_ended", 1);
+    // In copy mode nobody sees what the agent does; what is known from before stays.
+    ready(&live);
     live.world.tmux(&["copy-mode", "-t", &live.agent.pane]);
     post(&live, "for a reader");
     polled(&live, "busy_skip", "copy mode");
@@ -234,7 +243,7 @@ fn nothing_is_written_where_it_would_harm_and_many_messages_are_one_wake_up() {
     live.world.tmux(&["send-keys", "-t", &live.agent.pane, "-X", "cancel"]);
     assert!(told(&live, 2).starts_with("21 messages are in your mailbox alpha@agents.localhost (1 new):"));
 
-    live.log.wait_for_note("turn_ended", 2);
+    ready(&live);
     let asked = live.send("work on this");
     live.receives(&asked, "submitted");
     post(&live, "while it works");
@@ -282,6 +291,7 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
     enable(&live, NEVER);
     post(&live, "one");
     told(&live, 1);
+    live.completed(polled(&live, "enqueued", "").request.as_deref().unwrap());
     live.kill_and_restart();
     polled(&live, "dedup_skip", "told of all of them");
     assert_eq!(live.log.texts().len(), 1);
@@ -289,12 +299,12 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
         eprintln!("strace may not be used here; the rest is not tried");
         return;
     }
-    // The commits of a wake-up, one after the other: its row, its way into the terminal, its end.
-    for when in 1..=4 {
+    // The commits of a wake-up, one after the other: its row, its way into the terminal.
+    for when in 1..=3 {
         let subject = format!("killed at {when}");
-        let tracer = Tracer::new(live.world.gateway_pids()[0], "fdatasync,fsync", &format!("signal=KILL:when={when}"));
+        let tracer = Tracer::new(live.world.gateway_pid(), "fdatasync,fsync", &format!("signal=KILL:when={when}"));
         post_beside(&live, &subject);
-        eventually("the gateway to die", || match live.world.gateway_pids() {
+        eventually(&format!("the gateway to die at its sync {when}"), || match live.world.gateway_pids() {
             pids if pids.is_empty() => Ok(()),
             pids => Err(format!("{pids:?} {:#?}", polls(&live))),
         });
@@ -304,7 +314,7 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
         assert!(text.contains(&subject) && text.contains("(1 new)"), "{text}");
         live.drained(Duration::from_secs(20));
     }
-    assert_eq!(live.log.texts().len(), 5);
+    assert_eq!(live.log.texts().len(), 4);
 }
 
 /// Leaves a note without asking the gateway.
@@ -404,4 +414,77 @@ fn a_program_that_reads_lines_gets_one() {
     post(&live, "another");
     assert!(told(&live, 2).contains("(1 new)"));
     assert_eq!(count(&live, "enqueued"), 3, "the first one had several lines, and was refused");
+}
+
+#[test]
+fn codex_makes_room_before_new_mail() {
+    let Some(live) = Steered::new(Tool::Codex) else { return };
+    let root = &live.real.agent.root;
+    let audited = |outcome: &str, count: usize| {
+        eventually_within(Duration::from_secs(60), &format!("{count} polls `{outcome}`"), || {
+            let found: Vec<Poll> = audit(root).into_iter().filter(|poll| poll.outcome == outcome).collect();
+            let seen = || format!("{:#?}; the pane:\n{}", audit(root), live.world.screen(&live.real.agent.pane));
+            if found.len() == count { Ok(found[count - 1].clone()) } else { Err(seen()) }
+        })
+    };
+    live.turn_over(&live.send("say something to forget"));
+    live.world.agents(&["mail", "bind", "--agent-id", &live.real.agent.id]).ok();
+    let note = |subject: &str| {
+        live.http.post("/v1/mail/post", &json!({ "subject": subject, "body_content": "body" })).ok();
+    };
+    note("first");
+    let settings = json!({ "interval_seconds": NEVER, "pre_notification_context_action": "compact" });
+    assert_eq!(put(&live.http, &settings).ok()["pre_notification_context_action"], "compact");
+    let first = audited("enqueued", 1);
+    assert_eq!(first.context.as_deref(), Some("pre_notification_compact_completed"));
+    live.turn_over(first.request.as_deref().unwrap());
+    let prompts: Vec<String> = live.http.get("/v1/requests").ok()["requests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|request| request["prompt"].as_str().unwrap().lines().next().unwrap().to_owned())
+        .collect();
+    assert_eq!(prompts[1], "/compact");
+    assert!(prompts[2].starts_with("1 message is in your mailbox"), "{prompts:?}");
+    assert!(live.texts().iter().any(|text| text.contains("\"first\"")), "{:?}", live.texts());
+}
+
+#[test]
+fn an_agent_that_runs_once_for_each_turn_is_woken_when_no_turn_runs() {
+    let world = World::new();
+    let runs = world.path().join("runs");
+    let script = world.path().join("program.sh");
+    // Each run stays until it is let go.
+    let program =
+        format!("cat >> {0}; echo; echo end >> {0}; while [ ! -e {0}.go ]; do sleep 0.02; done\n", runs.display());
+    std::fs::write(&script, program).unwrap();
+    let agent = world.launch_with(&["alpha", "--headless", "--mailbox", "--", "sh", script.to_str().unwrap()]);
+    let live = Http::new(world.attach_quietly(&agent));
+    let polled = |outcome: &str, count: usize| {
+        eventually(&format!("{count} polls `{outcome}`"), || {
+            let found = audit(&agent.root).into_iter().filter(|poll| poll.outcome == outcome).count();
+            if found == count { Ok(()) } else { Err(format!("{:#?}\n{}", audit(&agent.root), agent.log())) }
+        });
+    };
+    let note = |subject: &str| {
+        live.post("/v1/mail/post", &json!({ "subject": subject, "body_content": "body" })).ok();
+    };
+    put(&live, &json!({ "interval_seconds": NEVER })).ok();
+    note("first");
+    polled("enqueued", 1);
+    let said = eventually("a run", || match std::fs::read_to_string(&runs).unwrap_or_default() {
+        text if text.contains("end") => Ok(text),
+        text => Err(format!("{text} {}", agent.log())),
+    });
+    assert!(said.starts_with("1 message is in your mailbox") && said.contains("\"first\""), "{said}");
+    note("second");
+    let status = live.get("/v1/status").ok();
+    assert_eq!((&status["active_execution"], &status["queue_depth"]), (&json!("running"), &json!(1)), "{status}");
+    std::fs::write(format!("{}.go", runs.display()), "").unwrap();
+    polled("enqueued", 2);
+    eventually("another run", || match std::fs::read_to_string(&runs).unwrap() {
+        text if text.contains("2 messages are in your mailbox") => Ok(()),
+        text => Err(text),
+    });
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use super::{Selectors, duration::duration};
 use crate::{
     api::{ChatMode, ChatSession, ExecutionOverride, ModelOverride, Reasoning, StartupChat},
-    lifecycle::HeadlessOptions,
+    lifecycle::{self, HeadlessOptions},
 };
 
 /// What `agents launch` says of turns that are processes.
@@ -38,6 +38,45 @@ impl LaunchHeadless {
         };
         let options = HeadlessOptions { startup, model: self.model.clone(), reasoning_level: self.reasoning_level };
         self.headless.then_some(options)
+    }
+}
+
+/// What `agents join` says of turns that are processes.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct JoinHeadless {
+    /// Each prompt is one run of --tool, beside what runs in the session
+    #[arg(long, requires = "tool")]
+    pub(in crate::cli) headless: bool,
+    /// An argument of the tool in every turn; may be given again
+    #[arg(long, value_name = "ARG", requires = "headless", allow_hyphen_values = true, num_args = 1)]
+    pub(in crate::cli) launch_args: Vec<String>,
+    /// A variable of every turn; may be given again
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "headless")]
+    pub(in crate::cli) launch_env: Vec<String>,
+    /// The conversation of the first turn: `last`, or the tool's id of one [default: a new one]
+    #[arg(long, value_name = "last|ID", requires = "headless")]
+    pub(in crate::cli) resume_id: Option<String>,
+}
+
+impl JoinHeadless {
+    /// The wishes as the rest of the program knows them; `None` for an agent in a terminal.
+    pub(in crate::cli) fn options(&self) -> Option<lifecycle::JoinHeadless> {
+        let launch = LaunchHeadless {
+            headless: self.headless,
+            resume_id: self.resume_id.clone(),
+            model: None,
+            reasoning_level: None,
+        };
+        let variable = |text: &String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        Some(lifecycle::JoinHeadless {
+            options: launch.options()?,
+            launch_args: self.launch_args.clone(),
+            launch_env: self.launch_env.iter().map(variable).collect(),
+            path: std::env::var_os("PATH"),
+        })
     }
 }
 

@@ -298,6 +298,15 @@ pub(in crate::cli) struct MailBind {
     /// What becomes of another owner's mailbox: nothing, parked, or removed
     #[arg(long, value_enum, default_value = "safe", value_name = "MODE")]
     pub(in crate::cli) mode: BindMode,
+    /// A JMAP server instead of a folder: https, or http to this machine
+    #[arg(long, value_name = "URL", requires_all = ["login", "password_file"], conflicts_with = "mode")]
+    pub(in crate::cli) jmap_url: Option<String>,
+    /// As whom to log in there; the address, if --address is not given
+    #[arg(long, value_name = "LOGIN", requires = "jmap_url")]
+    pub(in crate::cli) login: Option<String>,
+    /// A file with the password; `-` is stdin
+    #[arg(long, value_name = "PATH", requires = "jmap_url", value_hint = ValueHint::FilePath)]
+    pub(in crate::cli) password_file: Option<PathBuf>,
 }
 
 /// What becomes of another owner's mailbox.

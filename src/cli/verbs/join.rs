@@ -17,6 +17,7 @@ pub(super) fn run(context: &Context, words: &Join, report: &Reporter) -> Result<
         tool: words.tool.as_deref().map(ToolName::parse).transpose()?,
         session: words.target_tmux_session.as_deref().map(SessionName::parse).transpose()?,
         renumber: words.renumber,
+        headless: words.turns.options(),
     };
     let created = lifecycle::join(context, &options)?;
     if report.wants_json() {

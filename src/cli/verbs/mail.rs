@@ -3,7 +3,7 @@
 mod letters;
 mod watch;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,8 +21,8 @@ use crate::{
         setting,
     },
     client::{Call, CallError, Gateway},
-    lifecycle::{self, Live, MailboxWish},
-    mail::{MailError, Mailbox},
+    lifecycle::{self, Live, MailboxWish, ServerWish},
+    mail::{MailError, Mailbox, jmap::Secret},
     model::{ErrorCode, Failure, shell_quote},
     target::{Context, Target},
 };
@@ -58,6 +58,20 @@ pub(super) fn run(context: &Context, words: &Mail, report: &Reporter) -> Result<
 
 fn bind(context: &Context, words: &args::MailBind, report: &Reporter) -> Result<ExitCode, Failure> {
     let target = setting::resolve(context, &words.selectors)?;
+    if let (Some(url), Some(login), Some(file)) = (&words.jmap_url, &words.login, &words.password_file) {
+        return bind_server(
+            context,
+            &target,
+            words,
+            &ServerWish {
+                url: url.clone(),
+                login: login.clone(),
+                password: password(file)?,
+                address: words.address.as_deref().map(str::parse).transpose()?,
+            },
+            report,
+        );
+    }
     let wish = launch::wish(words.address.as_deref(), words.root.dir.as_deref())?;
     let wish = MailboxWish { mode: words.mode.into(), ..wish };
     let binding = json!(lifecycle::bind_mailbox(context, &target, &wish)?);
@@ -69,6 +83,43 @@ fn bind(context: &Context, words: &args::MailBind, report: &Reporter) -> Result<
         report.note("a program that runs already finds it with `agents mail status`");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn bind_server(
+    context: &Context,
+    target: &Target,
+    words: &args::MailBind,
+    wish: &ServerWish,
+    report: &Reporter,
+) -> Result<ExitCode, Failure> {
+    if words.root.dir.is_some() {
+        return Err(Failure::usage("a mailbox is on a server or in a folder", "leave out --mail-root or --jmap-url"));
+    }
+    let binding = json!(lifecycle::bind_mail_server(context, target, wish)?);
+    if report.wants_json() {
+        render::json(&json!({ "mailbox": binding }));
+    } else {
+        let text = |key: &str| binding[key].as_str().unwrap_or("-").to_owned();
+        let login = text("login_identity");
+        render::facts(&[
+            ("agent", target.label()),
+            ("mailbox", text("address")),
+            ("server", text("jmap_url")),
+            ("login", login),
+        ]);
+        report.note("its password is kept in files that only you can read");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The one line of a file, or of stdin.
+fn password(file: &Path) -> Result<Secret, Failure> {
+    let lines = input::secrets(file)?;
+    let [line] = &lines[..] else {
+        let message = format!("`{}` has {} lines that are not blank", file.display(), lines.len());
+        return Err(Failure::usage(message, "give a file with the password in one line"));
+    };
+    Ok(Secret::new(line.clone()))
 }
 
 fn unbind(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
@@ -199,6 +250,9 @@ fn live(target: &Target) -> Result<Option<(Gateway, MailGateway)>, Failure> {
     Ok(Some((Gateway::new(&target.root, &instance, owner.as_ref()), place)))
 }
 
+/// How long a gateway may take: its own limit, and a little more, so that it says itself what is late.
+const ANSWER_LIMIT: Duration = Duration::from_secs(35);
+
 /// Asks the gateway where one serves mail, else the mailbox itself: the answers are the same.
 fn ask(target: &Target, call: &MailCall) -> Result<Value, Failure> {
     let gateway = live(target)?.filter(|(_, place)| place.host == Host::Loopback.as_str());
@@ -206,8 +260,8 @@ fn ask(target: &Target, call: &MailCall) -> Result<Value, Failure> {
         let (path, body) = (call.path(), call.body());
         let headers: Vec<_> = call.key().map(|key| (IDEMPOTENCY_KEY_HEADER, key.to_owned())).into_iter().collect();
         let asked = match &body {
-            Some(body) => Call { headers: &headers, ..Call::post(&path, body) },
-            None => Call::get(&path),
+            Some(body) => Call { headers: &headers, limit: ANSWER_LIMIT, ..Call::post(&path, body) },
+            None => Call { limit: ANSWER_LIMIT, ..Call::get(&path) },
         };
         match gateway.call(&asked) {
             Ok(answer) => return Ok(answer),

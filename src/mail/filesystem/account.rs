@@ -9,7 +9,8 @@ use std::{
 use super::{
     compose::{self, Letter},
     deliver::Outgoing,
-    spool::{MoveIntent, OURS, Spool},
+    root::hidden_name,
+    spool::{MoveIntent, OURS, Spool, link_path},
 };
 use crate::{
     api::{FilesystemBinding, MailDraft, MailFlags, MailPost, MailQuery, MailReply, MailboxKind, MessageView},
@@ -130,6 +131,7 @@ impl Account {
             return Err(MailError::Invalid("a message needs somebody it is for".to_owned()));
         }
         let subject = plain_subject(&draft.subject)?;
+        let attachments = compose::attachments(&draft.content);
         self.with(|spool, me| {
             let wanted: Vec<&str> = draft.to.iter().chain(&draft.cc).map(Address::as_str).collect();
             let _locks = spool.lock(&[&wanted[..], &[me.address.as_str()]].concat())?;
@@ -156,6 +158,7 @@ impl Account {
                 reply_to: Vec::new(),
                 subject,
                 content: &draft.content,
+                attachments: attachments?,
                 parent: None,
             };
             let message = letter.write()?;
@@ -167,6 +170,7 @@ impl Account {
 
     pub(in crate::mail) fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
         let subject = plain_subject(&post.subject)?;
+        let attachments = compose::attachments(&post.content);
         self.with(|spool, me| {
             let _locks = spool.lock(&[Address::OPERATOR, &me.address])?;
             spool.recover(true)?;
@@ -186,6 +190,7 @@ impl Account {
                 reply_to: vec![from],
                 subject,
                 content: &post.content,
+                attachments: attachments?,
                 parent: None,
             };
             let mut message = letter.write()?;
@@ -198,6 +203,7 @@ impl Account {
 
     pub(in crate::mail) fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
         let id = id_of(&reply.message_ref)?;
+        let attachments = compose::attachments(&reply.content);
         self.with(|spool, me| {
             let unknown = || MailError::UnknownMessage(reply.message_ref.clone());
             spool.index.entry(&me.registration_id, id.as_str(), None)?.ok_or_else(unknown)?;
@@ -228,6 +234,7 @@ impl Account {
                 reply_to: Vec::new(),
                 subject: &compose::answer_subject(&parent.head.subject),
                 content: &reply.content,
+                attachments: attachments?,
                 parent: Some(&parent),
             };
             let message = letter.write()?;
@@ -400,39 +407,54 @@ fn change(spool: &mut Spool, me: &RegistrationRow, ids: &[MessageId], wish: &Cha
     let _locks = spool.lock(&[&me.address])?;
     spool.recover(true)?;
     spool.agree(me, true)?;
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let intent = match &wish.box_name {
-        Some(folder) => {
-            let mailbox = spool.root.mailbox(me)?;
-            mailbox.make(folder)?;
-            let intent = MoveIntent { registration_id: me.registration_id.clone(), message_ids: ids.clone() };
-            let name = format!("{OURS}{}.move", uuid::Uuid::new_v4().simple());
-            let staging = spool.root.staging()?;
-            staging.write_new(&name, &serde_json::to_vec(&intent).unwrap_or_default())?;
-            Some(name)
-        }
+        Some(folder) => Some(begin_move(spool, me, ids, folder)?),
         None => None,
     };
-    let changed = spool.local(me).and_then(|local| Ok(local.apply(&ids, wish)?));
-    let done = match changed {
+    let changed = spool.local(me).and_then(|local| Ok(local.apply(&texts, wish)?));
+    let moved = |spool: &Spool| {
+        let Some(name) = &intent else { return Ok(()) };
+        texts.iter().try_for_each(|id| spool.tidy(me, id))?;
+        Ok::<_, MailError>(spool.root.staging()?.remove(name)?)
+    };
+    match changed {
         Ok(Some((rows, version))) => {
             let base = spool.root.mailbox(me)?.path().to_owned();
-            let link = |id: &str, folder: &str| super::spool::link_path(&base, folder, id);
+            let link = |id: &str, folder: &str| link_path(&base, folder, id);
             let mirrored = spool.index.mirror(&me.registration_id, &rows, &version, link);
-            if let (Ok(()), Some(_)) = (&mirrored, &intent) {
-                ids.iter().try_for_each(|id| spool.tidy(me, id))?;
-            }
-            // It is done: what could not be mirrored is seen and mirrored by the next reader.
-            if let Err(error) = mirrored {
-                tracing::warn!(address = me.address, error = %error, "a change waits for the index");
+            // It is done: what could not follow is seen and made to follow by the next one.
+            if let Err(error) = mirrored.map_err(MailError::from).and_then(|()| moved(spool)) {
+                tracing::warn!(address = me.address, error = %error, "a change is done; index or links will follow");
             }
             Ok(())
         }
-        Ok(None) => Err(MailError::UnknownMessage(ids.join(", "))),
-        Err(error) => Err(error),
-    };
-    if let Some(name) = intent {
-        spool.root.staging()?.remove(&name)?;
+        Ok(None) => moved(spool).and(Err(MailError::UnknownMessage(texts.join(", ")))),
+        Err(error) => {
+            // Nothing moved, so this takes back the links that were begun. If not now, then the next one does.
+            if let Err(left) = moved(spool) {
+                tracing::warn!(address = me.address, error = %left, "what is left of a move that failed stays");
+            }
+            Err(error)
+        }
     }
-    done
+}
+
+/// Writes down a move that begins, and takes the space for its links. Returns the intent's name.
+fn begin_move(spool: &Spool, me: &RegistrationRow, ids: &[MessageId], folder: &str) -> Result<String, MailError> {
+    let staging = spool.root.staging()?;
+    let intent = MoveIntent {
+        registration_id: me.registration_id.clone(),
+        message_ids: ids.iter().map(ToString::to_string).collect(),
+    };
+    let target = spool.root.mailbox(me)?.make(folder)?;
+    let name = format!("{OURS}{}.move", uuid::Uuid::new_v4().simple());
+    staging.write_new(&name, &serde_json::to_vec(&intent).unwrap_or_default())?;
+    let linked = ids.iter().try_for_each(|id| target.link_to(&hidden_name(id.as_str()), &spool.root.canonical(id)));
+    if let Err(error) = linked {
+        ids.iter().try_for_each(|id| target.remove(&hidden_name(id.as_str())))?;
+        staging.remove(&name)?;
+        return Err(error.into());
+    }
+    Ok(name)
 }

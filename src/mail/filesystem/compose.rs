@@ -32,6 +32,8 @@ pub(super) struct Letter<'a> {
     pub(super) reply_to: Vec<Principal>,
     pub(super) subject: &'a str,
     pub(super) content: &'a MailContent,
+    /// Those of the content, looked at.
+    pub(super) attachments: Vec<Attachment>,
     /// The message that it answers.
     pub(super) parent: Option<&'a Message>,
 }
@@ -46,7 +48,6 @@ impl Letter<'_> {
                 scheme.escape_debug()
             )));
         }
-        let attachments = content.attachments.iter().map(attachment).collect::<Result<Vec<_>, _>>()?;
         let (body, notify_block) = match &content.notify_block {
             Some(block) => {
                 let mut block = block.clone();
@@ -81,7 +82,7 @@ impl Letter<'_> {
             cc: self.cc,
             reply_to: self.reply_to,
             subject: self.subject.to_owned(),
-            attachments,
+            attachments: self.attachments,
             headers: std::collections::BTreeMap::new(),
             notify_block,
             notify_auth: content.notify_auth.clone(),
@@ -94,6 +95,11 @@ impl Letter<'_> {
 fn new_id(now: Moment) -> MessageId {
     let random = uuid::Uuid::new_v4().as_u128() >> 32;
     MessageId::new(now, (u128::from(now.nanoseconds()) << 96) | random)
+}
+
+/// Looks at the files that are to go with a message. They may be large: nobody should wait for it.
+pub(super) fn attachments(content: &MailContent) -> Result<Vec<Attachment>, MailError> {
+    content.attachments.iter().map(attachment).collect()
 }
 
 fn attachment(wanted: &NewAttachment) -> Result<Attachment, MailError> {

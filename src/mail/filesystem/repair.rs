@@ -14,7 +14,7 @@ use super::{
     deliver::columns,
     register::make_mailbox,
     root::{FOLDERS, Root, file_name, stash_name},
-    spool::{OURS, Spool, link_path},
+    spool::{Spool, link_path},
 };
 use crate::{
     api::MailboxKind,
@@ -471,7 +471,8 @@ fn clear_staging(root: &Root, wish: Staging, report: &mut Repair) -> Result<(), 
     let quarantine = format!("quarantine-{}", clock::now().compact());
     for name in staging.names()? {
         let is_old = files::age(&staging.path().join(&name)).is_some_and(|age| age.as_secs() >= LEFT_OVER_SECONDS);
-        if name.starts_with(OURS) || name.starts_with("quarantine-") || !is_old {
+        // What was ours is finished by now, so one that still has our name is not.
+        if name.starts_with("quarantine-") || !is_old {
             continue;
         }
         match wish {

@@ -93,8 +93,17 @@ impl Spool {
         if self.agrees(row)? {
             return Ok(());
         }
-        let _locks = if locked { None } else { Some(self.lock(&[&row.address])?) };
-        if self.agrees(row)? { Ok(()) } else { self.mirror(row) }
+        if locked {
+            return self.mirror(row);
+        }
+        // Somebody alive is between the two files, and has not been answered yet: what the index says is as true as what
+        // it says in a moment. A reader does not wait for that.
+        let Some(locks) = self.root.try_lock()? else { return Ok(()) };
+        if !self.agrees(row)? {
+            self.mirror(row)?;
+        }
+        drop(locks);
+        Ok(())
     }
 
     fn agrees(&mut self, row: &RegistrationRow) -> Result<bool, MailError> {
@@ -173,7 +182,7 @@ impl Spool {
     }
 
     pub(super) fn registration(&self, id: &str) -> Result<Option<RegistrationRow>, MailError> {
-        Ok(self.index.registrations()?.into_iter().find(|row| row.registration_id == id))
+        Ok(self.index.registration(id)?)
     }
 
     /// A mailbox was on its way out: back in its place if it is still registered, gone if not.
@@ -252,8 +261,10 @@ impl Spool {
                 continue;
             }
             let folder = mailbox.child(&folder)?;
-            if folder.kind(&name)? == Kind::Link {
-                folder.remove(&name)?;
+            for name in [&name, &hidden_name(id)] {
+                if folder.kind(name)? == Kind::Link {
+                    folder.remove(name)?;
+                }
             }
         }
         Ok(())

@@ -34,6 +34,15 @@ use crate::{
     model::{BoxName, Moment},
 };
 
+/// Proves that a server takes a login, before anything is bound to it.
+///
+/// # Errors
+/// [`MailError`].
+pub fn check_login(url: &str, credential: &Credential) -> Result<(), MailError> {
+    let (origin, path) = Origin::of(url)?;
+    Session::open(Wire::new(origin, credential), &path, Deadline::soon()).map(drop)
+}
+
 /// Messages of one round trip without and with their bodies.
 const PAGE: usize = 256;
 const PAGE_WITH_BODIES: usize = 32;

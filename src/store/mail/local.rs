@@ -136,7 +136,11 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn add(&mut self, arrivals: &[Arrival], answered: Option<&str>) -> Result<Version, MailStoreError> {
-        self.change(|change| {
+        // The index has these rows on disk already: a power cut that takes them is seen by the version, and they are added
+        // again. An answered message stands here alone.
+        let sync = if answered.is_some() { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", sync).map_err(|error| self.failed(error))?;
+        let added = self.change(|change| {
             for arrival in arrivals {
                 add(change, arrival)?;
             }
@@ -147,7 +151,9 @@ impl Local {
                 )?;
             }
             version(change)
-        })
+        });
+        self.connection.pragma_update(None, "synchronous", "FULL").map_err(|error| self.failed(error))?;
+        added
     }
 
     /// Changes all these messages, or none. Returns the states as they are now, and the version behind it. `None` if

@@ -103,6 +103,16 @@ impl Index {
         read().map_err(|error| self.failed(error))
     }
 
+    /// The one of this id.
+    ///
+    /// # Errors
+    /// [`MailStoreError`].
+    pub fn registration(&self, id: &str) -> Result<Option<RegistrationRow>, MailStoreError> {
+        let text = format!("SELECT {COLUMNS} FROM mailbox_registrations WHERE registration_id = ?1");
+        let read = || self.connection.prepare_cached(&text)?.query_row([id], of_row).optional();
+        read().map_err(|error| self.failed(error))
+    }
+
     /// Writes all these rows, or none. Rows of the same id are replaced. What `forgotten` names loses its state and
     /// its projections.
     ///

@@ -229,7 +229,7 @@ impl World {
             let words = process.cmdline().unwrap_or_default();
             let alive = process.stat().is_ok_and(|stat| stat.state != 'Z');
             alive
-                && words.get(1).is_some_and(|word| word == "gateway")
+                && !words.iter().any(|word| word.starts_with("headless-"))
                 && words.iter().any(|word| word == "--session-root")
                 && words.iter().any(|word| word.starts_with(&home))
         };
