@@ -277,9 +277,10 @@ fn a_run_is_alone_and_goes_on_without_its_reader() {
         live.world.tmux(&["display-message", "-p", "-t", &live.agent.pane, "#{pane_pid}"]).trim().parse().unwrap();
     live.world.tmux(&["set-option", "-t", &live.agent.session, "remain-on-exit", "on"]);
     signal(pid, Signal::KILL);
-    eventually("a closed gateway", || match live.http.post("/v1/ag-ui/runs", &input("t", "x")) {
-        answer if answer.status == 503 => Ok(()),
-        answer => Err(format!("{answer:?}")),
+    // Until its end was noticed, a run may still begin.
+    eventually("a closed gateway", || match live.http.post_events("/v1/ag-ui/runs", &input("t", "x")) {
+        Err(answer) if answer.status == 503 => Ok(()),
+        other => Err(format!("{other:?}")),
     });
 }
 
