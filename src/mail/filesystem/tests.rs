@@ -45,6 +45,12 @@ fn draft(to: &[&str], subject: &str, body: &str) -> MailDraft {
     MailDraft { to, cc: Vec::new(), subject: subject.to_owned(), content: content(body) }
 }
 
+/// What a person's editor does.
+fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    use crate::os::files::{Durability, replace};
+    replace(path, bytes.as_ref(), Durability::Process).unwrap();
+}
+
 fn inbox(mailbox: &Mailbox) -> Vec<crate::api::MessageView> {
     mailbox.list(&MailQuery::of(BoxName::inbox())).unwrap()
 }
@@ -131,7 +137,7 @@ fn what_goes_with_a_message_is_described() {
     let place = tempfile::tempdir().unwrap();
     let (alpha, beta) = (mailbox(&place.path().join("m"), "alpha"), mailbox(&place.path().join("m"), "beta"));
     let file = place.path().join("notes.md");
-    std::fs::write(&file, "abc").unwrap();
+    put(&file, "abc");
     let attached = |path: &str| NewAttachment { path: path.to_owned(), label: Some("notes".to_owned()) };
     let mut with = draft(&["beta"], "files", "see");
     with.content.attachments = vec![attached(file.to_str().unwrap())];
@@ -201,7 +207,7 @@ fn a_message_edited_into_nonsense_is_named_and_harms_no_other() {
     let first = alpha.send(&draft(&["beta"], "one", "1")).unwrap();
     let second = alpha.send(&draft(&["beta"], "two", "2")).unwrap();
     for nonsense in ["", "---\n", "---\nsubject: [\n---\n\nx", "\0\0", "---\nprotocol_version: 9\n---\n"] {
-        std::fs::write(file_of(place.path(), &first), nonsense).unwrap();
+        put(&file_of(place.path(), &first), nonsense);
         let refused = beta.show(&first.message_ref, None, true).unwrap_err();
         assert!(matches!(&refused, MailError::Damaged(why) if why.contains(id(&first))), "{refused}");
         assert!(beta.reply(&MailReply { message_ref: first.message_ref.clone(), content: content("x") }).is_err());
@@ -232,7 +238,7 @@ fn an_index_that_is_lost_or_damaged_is_rebuilt_from_the_files() {
             crate::os::files::remove(&root.join(format!("index.sqlite{ending}"))).unwrap();
         }
         if let Some(bytes) = &damage {
-            std::fs::write(root.join("index.sqlite"), bytes).unwrap();
+            put(&root.join("index.sqlite"), bytes);
         }
         assert!(matches!(alpha.check(), Err(MailError::Damaged(_))), "{:?}", alpha.check());
         assert!(init(&root).is_err());
@@ -261,7 +267,7 @@ fn links_and_states_that_are_lost_come_again_and_an_edit_by_hand_is_taken_over()
     crate::os::files::remove(&link).unwrap();
     let path = file_of(place.path(), &sent);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text + "and more").unwrap();
+    put(&path, text + "and more");
     let mended = repair(place.path(), Staging::Remove).unwrap();
     assert_eq!((mended.links, mended.updated), (1, 1), "{mended:?}");
     assert!(link.is_symlink());
@@ -379,13 +385,13 @@ fn an_address_changes_hands_only_as_it_was_asked_for() {
 #[test]
 fn a_folder_with_other_things_is_no_mailbox_root_and_stays_as_it_is() {
     let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("thesis.txt"), "x").unwrap();
+    put(&place.path().join("thesis.txt"), "x");
     assert!(matches!(init(place.path()), Err(MailError::Invalid(_))));
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     let (old, new) = (place.path().join("old"), place.path().join("new"));
     assert!(!init(&new).unwrap() && init(&new).unwrap());
     std::fs::create_dir(&old).unwrap();
-    std::fs::write(old.join("protocol-version.txt"), "1\n").unwrap();
+    put(&old.join("protocol-version.txt"), "1\n");
     assert!(matches!(init(&old), Err(MailError::Damaged(why)) if why.contains("protocol `1`")));
     assert!(matches!(overview(&place.path().join("none")), Err(MailError::NotRegistered(_))));
 }
