@@ -56,6 +56,7 @@ fn without_names(mut answer: Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of commands, all said both ways")]
 fn the_command_line_says_the_same_with_a_gateway_and_without() {
     let world = World::new();
     let (alpha, beta) = (with_mailbox(&world, "alpha"), with_mailbox(&world, "beta"));
@@ -142,10 +143,10 @@ fn the_command_line_says_the_same_with_a_gateway_and_without() {
                 (told(words), told(&[&words[..], &["--json"]].concat()))
             })
             .collect();
-        let changed: Vec<_> = changes.iter().map(|words| (mail_json(&world, &alpha, words), told(words))).collect();
+        let moved: Vec<_> = changes.iter().map(|words| (mail_json(&world, &alpha, words), told(words))).collect();
         mail(&world, &alpha, &["mark", "--message-ref", &first, "--unread"]).ok();
         mail(&world, &alpha, &["mark", "--message-ref", &second, "--unread", "--unanswered"]).ok();
-        (reads, failed, changed)
+        (reads, failed, moved)
     };
     let written: Vec<Value> = writes.iter().map(|words| without_names(mail_json(&world, &alpha, words))).collect();
     assert_eq!(written[0]["message"]["attachments"][0]["size_bytes"], 8, "{}", written[0]);
