@@ -215,7 +215,7 @@ fn one_thing(root: &Path, what: &str, key: &str) {
     std::io::stdin().read_line(&mut String::new()).unwrap();
     match what {
         "reply" => {
-            drop(alpha.reply(&MailReply { message_ref: first.message_ref, content: content(key, key) }).unwrap())
+            drop(alpha.reply(&MailReply { message_ref: first.message_ref, content: content(key, key) }).unwrap());
         }
         folder => drop(alpha.relocate(&[first.message_ref], &folder.parse().unwrap()).unwrap()),
     }
@@ -428,7 +428,7 @@ fn fill_up(root: &Path, log: &Path) {
         let reply =
             MailReply { message_ref: first.clone(), content: content(&"y".repeat(9_000), &format!("r-{number}")) };
         say("reply", alpha.reply(&reply).map(drop));
-        say("move", alpha.relocate(&[first.clone()], &format!("kept {number}").parse().unwrap()).map(drop));
+        say("move", alpha.relocate(std::slice::from_ref(&first), &format!("kept {number}").parse().unwrap()).map(drop));
     }
 }
 

@@ -78,13 +78,14 @@ fn a_message_goes_there_and_back() {
     assert_eq!((answer.subject.as_str(), &answer.thread_ref), ("Re: hello", &sent.thread_ref));
     assert_eq!(inbox(&beta)[0].answered, Some(true));
     assert_eq!(inbox(&alpha)[0].message_ref, answer.message_ref);
-    beta.relocate(&[sent.message_ref.clone()], &"to do".parse().unwrap()).unwrap();
+    beta.relocate(std::slice::from_ref(&sent.message_ref), &"to do".parse().unwrap()).unwrap();
     assert_eq!((inbox(&beta).len(), folder(&beta, "to do").len()), (0, 1));
     let own = root.join("mailboxes/beta@agents.localhost");
     let name = format!("{}.md", sent.message_ref.strip_prefix("filesystem:").unwrap());
     assert!(own.join("to do").join(&name).is_symlink() && !own.join("inbox").join(&name).is_symlink());
     assert!(std::fs::read_to_string(own.join("to do").join(&name)).unwrap().starts_with("---\n"));
-    beta.mark(&[sent.message_ref.clone()], MailFlags { read: Some(false), ..MailFlags::default() }).unwrap();
+    beta.mark(std::slice::from_ref(&sent.message_ref), MailFlags { read: Some(false), ..MailFlags::default() })
+        .unwrap();
     assert_eq!(folder(&beta, "to do")[0].unread, Some(true));
     assert!(std::fs::read_dir(root.join("staging")).unwrap().next().is_none());
     let mode = |path: &str| std::fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
@@ -228,7 +229,7 @@ fn an_index_that_is_lost_or_damaged_is_rebuilt_from_the_files() {
     let first = alpha.send(&draft(&["beta", "alpha"], "one", "1")).unwrap();
     let answer = beta.reply(&MailReply { message_ref: first.message_ref.clone(), content: content("2") }).unwrap();
     beta.show(&first.message_ref, None, true).unwrap();
-    alpha.relocate(&[answer.message_ref.clone()], &"kept".parse().unwrap()).unwrap();
+    alpha.relocate(std::slice::from_ref(&answer.message_ref), &"kept".parse().unwrap()).unwrap();
     let gamma = register(&root, &wish("gamma", "AGENTS-gamma", RegisterMode::Safe)).unwrap();
     unregister(&root, &gamma.binding.address, UnregisterMode::Deactivate).unwrap();
     let seen = |mailbox: &Mailbox| ["inbox", "sent", "kept"].map(|name| folder(mailbox, name));
@@ -276,7 +277,8 @@ fn links_and_states_that_are_lost_come_again_and_an_edit_by_hand_is_taken_over()
         crate::os::files::remove(&own.join(format!("mailbox.sqlite{ending}"))).unwrap();
     }
     assert_eq!(inbox(&beta)[0].read, Some(true), "the index remembers what the mailbox forgot");
-    beta.mark(&[sent.message_ref.clone()], MailFlags { answered: Some(true), ..MailFlags::default() }).unwrap();
+    beta.mark(std::slice::from_ref(&sent.message_ref), MailFlags { answered: Some(true), ..MailFlags::default() })
+        .unwrap();
 }
 
 #[test]

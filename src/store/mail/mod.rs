@@ -54,6 +54,9 @@ pub struct Change {
 }
 
 /// Changes a file as a program does that knows nothing of ours.
+///
+/// # Panics
+/// When the change fails.
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "plays another program")]
 pub fn play_another_program(path: &std::path::Path, sql: &str) {
