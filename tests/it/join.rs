@@ -56,7 +56,8 @@ fn joining_leaves_the_session_as_it_was() {
     assert!(before.contains(&agent.pane), "{} in {before}", agent.pane);
     assert_eq!(joined["tool"], "bash");
     assert_eq!(agent.file("surface.json")["origin"], "joined");
-    assert_eq!(variables(&world, "mine").len(), 6);
+    // Three of the session and three of the memory, in both families of names.
+    assert_eq!(variables(&world, "mine").len(), 12);
     let free = ["launch_plan.metadata", "system_prompt", "launch_policy_provenance"];
     assert_eq!(keys(&agent.file("manifest.json"), &free), keys(&predecessor("manifest.json"), &free));
 
