@@ -78,6 +78,16 @@ impl Scene {
         })
     }
 
+    /// The same, with its reply: a tool may tell the end before its record has what it said.
+    #[track_caller]
+    fn replied(&self, prompt: &str) -> Value {
+        self.ended(prompt);
+        eventually(&format!("the reply of the turn `{prompt}`"), || match self.turn() {
+            turn if turn["prompt"] == prompt && turn["reply"].is_object() => Ok(turn),
+            turn => Err(format!("{turn:#}")),
+        })
+    }
+
     /// Between the arrival of the newest request at the model and its end nobody may have been told `ready`, but for
     /// the moment that the first sign of the turn needs. Shorter ones leave no time to look.
     #[track_caller]
@@ -97,7 +107,7 @@ impl Scene {
     #[track_caller]
     fn answers(&self, text: &str, reply: &str) {
         self.submit(text);
-        let turn = self.ended(text);
+        let turn = self.replied(text);
         assert_eq!(turn["outcome"], "success", "{turn:#}");
         assert_eq!((&turn["reply"]["text"], &turn["reply"]["exact"]), (&reply.into(), &true.into()), "{turn:#}");
         let ready = self.is_ready(now_ms());
@@ -157,7 +167,7 @@ fn a_tool_call_blocks(scene: &Scene, question: &str) {
     assert_eq!(asked["kind"], "permission", "{asked:#}");
     assert!(asked["options"].as_array().is_some_and(|options| options.len() >= 2), "{asked:#}");
     scene.real.confirm(&scene.world, question);
-    let turn = scene.ended(texts[0]);
+    let turn = scene.replied(texts[0]);
     assert_eq!((&turn["outcome"], &turn["reply"]["text"]), (&"success".into(), &"tool done".into()), "{turn:#}");
     scene.is_ready(now_ms());
     assert!(scene.world.work().join("made-by-yes").exists());
