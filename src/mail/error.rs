@@ -30,6 +30,9 @@ pub enum MailError {
     /// The address is not registered, or belongs to somebody else now.
     #[error("{0}")]
     NotRegistered(String),
+    /// The idempotency key came with another message before; the sentence says what is wrong.
+    #[error("{0}")]
+    KeyReused(String),
     /// Somebody else has the address.
     #[error("{0}")]
     Taken(String),
@@ -59,6 +62,7 @@ impl MailError {
             Self::Unsupported(_) => "mail_unsupported",
             Self::NotBound(_) => "mailbox_not_bound",
             Self::NotRegistered(_) => "mailbox_not_registered",
+            Self::KeyReused(_) => "key_reused",
             Self::Taken(_) => "address_taken",
             Self::Damaged(_) => "mailbox_damaged",
             Self::Full(_) => "disk_full",
@@ -76,7 +80,7 @@ impl MailError {
             | Self::Unsupported(_)
             | Self::NotBound(_)
             | Self::NotRegistered(_) => 422,
-            Self::NoReply | Self::Taken(_) => 409,
+            Self::NoReply | Self::KeyReused(_) | Self::Taken(_) => 409,
             Self::Loop(_) => 429,
             Self::Full(_) => 507,
             Self::Damaged(_) | Self::Unavailable(_) | Self::Rejected(_) => 502,
@@ -104,6 +108,7 @@ impl MailError {
             "mail_unsupported" => Self::Unsupported(empty()),
             "mailbox_not_bound" => Self::NotBound(empty()),
             "mailbox_not_registered" => Self::NotRegistered(empty()),
+            "key_reused" => Self::KeyReused(empty()),
             "address_taken" => Self::Taken(empty()),
             "mailbox_damaged" => Self::Damaged(empty()),
             "disk_full" => Self::Full(empty()),
@@ -123,6 +128,9 @@ impl MailError {
             Self::Loop(_) => "let a person look at both agents; a new message with `agents mail send` begins anew",
             Self::NotBound(_) => "`agents mail bind` gives the session a mailbox",
             Self::NotRegistered(_) => "`agents mail bind` binds the agent to its address again",
+            Self::KeyReused(_) => {
+                "another message needs another `--idempotency-key`; `agents mail list --box sent` shows what was sent"
+            }
             Self::Taken(_) => "`--mode stash` parks the other mailbox, `--mode force` removes it",
             Self::Damaged(_) => "`agents mailbox repair` says what is wrong and rebuilds the index from the files",
             Self::Full(_) => "free some space and send it again",
@@ -142,6 +150,7 @@ impl From<MailError> for Failure {
             | MailError::Unsupported(_)
             | MailError::NotBound(_)
             | MailError::NotRegistered(_)
+            | MailError::KeyReused(_)
             | MailError::Taken(_) => ErrorCode::Refused,
             MailError::Damaged(_) | MailError::Full(_) | MailError::Rejected(_) => ErrorCode::Internal,
             MailError::Unavailable(_) => ErrorCode::Timeout,
@@ -166,6 +175,7 @@ mod tests {
             MailError::Unsupported(text()),
             MailError::NotBound(text()),
             MailError::NotRegistered(text()),
+            MailError::KeyReused(text()),
             MailError::Taken(text()),
             MailError::Damaged(text()),
             MailError::Full(text()),

@@ -283,7 +283,11 @@ fn a_mailbox_comes_and_goes_while_the_gateway_runs() {
     // Nobody takes another one's address; one that is taken away keeps its mail.
     mail(&world, &gamma, &["bind", "--address", BETA]).fails(8, BETA, "");
     send(&world, &beta, "g.one@agents.localhost", "kept", "b");
-    mail(&world, &gamma, &["unbind"]).ok();
+    let unbound_now = mail(&world, &gamma, &["unbind"]);
+    let root = world.home().join("mailbox");
+    let again = format!("agents mail bind --mail-root {} --address g.one@agents.localhost --agent-", root.display());
+    assert!(unbound_now.stderr.contains(&again), "{}", unbound_now.stderr);
+    unbound_now.ok();
     assert!(!variables().contains("AGENTS_MAILBOX_ADDRESS"), "{}", variables());
     unbound(&http);
     mail(&world, &gamma, &["bind", "--address", "g.one@agents.localhost"]).ok();

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::launch;
 use crate::{
     api::{
-        BlockPlacement, Host, IDEMPOTENCY_KEY_HEADER, MailCall, MailContent, MailDraft, MailFlags, MailGateway,
-        MailPost, MailQuery, MailReply, NewAttachment, NotifyBlock, ReplyPolicy, resolve_live,
+        BlockPlacement, Host, IDEMPOTENCY_KEY_HEADER, MailBinding, MailCall, MailContent, MailDraft, MailFlags,
+        MailGateway, MailPost, MailQuery, MailReply, NewAttachment, NotifyBlock, ReplyPolicy, resolve_live,
     },
     cli::{
         args::{self, AnsweredState, Content, Mail, Placement, PostPolicy, ReadState},
@@ -133,8 +133,32 @@ fn unbind(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     };
     render::facts(&[("unbound", before["address"].as_str().unwrap_or("a mailbox").to_owned())]);
-    report.note("the address stays registered, and its mail where it is; `agents mail bind` binds it again");
+    report.note(&format!(
+        "the address stays registered, and its mail where it is; `{}` binds it again",
+        bind_again(&before)
+    ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command that makes a binding again, whose parts are none of the defaults.
+fn bind_again(before: &Value) -> String {
+    let mut command = "agents mail bind".to_owned();
+    let mut say = |flag: &str, value: &str| command.push_str(&[" ", flag, " ", &*shell_quote(value)].concat());
+    match MailBinding::of(Some(before)) {
+        Ok(Some(MailBinding::Filesystem(bound))) => {
+            say("--mail-root", &bound.filesystem_root);
+            say("--address", bound.address.as_str());
+        }
+        Ok(Some(MailBinding::Stalwart(bound))) => {
+            say("--jmap-url", &bound.jmap_url);
+            say("--login", &bound.login_identity);
+            say("--address", bound.address.as_str());
+            // The password is forgotten by now.
+            command.push_str(" --password-file FILE");
+        }
+        _ => {}
+    }
+    command
 }
 
 /// What was typed, as a call.

@@ -92,7 +92,7 @@ impl Account {
     }
 
     pub(in crate::mail) fn check(&self) -> Result<(), MailError> {
-        self.reading(|_, _| Ok(()))
+        self.reading(|spool, me| spool.root.check_folders(me))
     }
 
     pub(in crate::mail) fn list(&self, query: &MailQuery) -> Result<Vec<MessageView>, MailError> {
@@ -377,7 +377,7 @@ fn sent_before(
     let Some(key) = key else { return Ok(None) };
     let Some((digest, id)) = spool.index.sent(&key.address, &key.key)? else { return Ok(None) };
     if digest != key.digest {
-        return Err(MailError::Invalid("this idempotency key was used for another message".to_owned()));
+        return Err(MailError::KeyReused("this idempotency key was used for another message".to_owned()));
     }
     let found = spool.index.entry(&me.registration_id, &id, Some(folder))?;
     match found {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     register::{ensure_operator, make_mailbox},
     repair::{Repair, SIDE_FILES},
-    root::{Root, stash_name},
+    root::{FOLDERS, Root, in_words, stash_name},
     spool::Spool,
 };
 use crate::{
@@ -96,6 +96,7 @@ fn look_at(spool: &mut Spool, row: &RegistrationRow, report: &mut Repair) -> Res
         }
     }
     let folder = spool.root.mailbox(row)?;
+    mend_folders(spool, row, &folder, report)?;
     let checked = spool.local(row).and_then(|local| Ok(local.check_pages()?));
     if let Err(MailError::Damaged(why)) = &checked {
         set_local_aside(spool, row, &folder)?;
@@ -120,6 +121,30 @@ fn look_at(spool: &mut Spool, row: &RegistrationRow, report: &mut Repair) -> Res
         }
     }
     Ok(Found { row: row.clone(), states, links })
+}
+
+/// Puts aside, unopened, what stands where a folder has to be, and makes the folder.
+fn mend_folders(spool: &Spool, row: &RegistrationRow, folder: &Folder, report: &mut Repair) -> Result<(), MailError> {
+    let used = spool.index.all_places(&row.registration_id)?.into_iter().map(|(_, name)| name);
+    let names: BTreeSet<String> = FOLDERS.iter().map(|name| (*name).to_owned()).chain(used).collect();
+    for name in names {
+        let kind = folder.kind(&name)?;
+        if kind == Kind::Folder {
+            continue;
+        }
+        if kind != Kind::Missing {
+            let aside = format!("{name}.wrong-{}", clock::now().compact());
+            folder.rename(&name, folder, &aside)?;
+            report.problems.push(format!(
+                "`{}` was {}, not a folder; it was put aside as `{}`, and the folder was made again",
+                folder.path().join(&name).display(),
+                in_words(kind),
+                aside.escape_debug()
+            ));
+        }
+        folder.make(&name)?;
+    }
+    Ok(())
 }
 
 fn set_local_aside(spool: &mut Spool, row: &RegistrationRow, folder: &Folder) -> Result<(), MailError> {

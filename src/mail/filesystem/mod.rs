@@ -32,10 +32,27 @@ impl From<FileError> for MailError {
             {
                 Self::Full(error.to_string())
             }
-            FileError::Io { .. } => Self::Unavailable(error.to_string()),
+            FileError::Io { source, .. } if passes(source) => Self::Unavailable(error.to_string()),
             _ => Self::Damaged(error.to_string()),
         }
     }
+}
+
+/// Does it pass by itself? What has the wrong kind, owner or mode stays so until somebody changes it.
+fn passes(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    const TRANSIENT: [Errno; 9] = [
+        Errno::AGAIN,
+        Errno::INTR,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::TIMEDOUT,
+        Errno::BUSY,
+        Errno::NOMEM,
+        Errno::NOLCK,
+        Errno::STALE,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| TRANSIENT.contains(&errno))
 }
 
 impl From<MailStoreError> for MailError {

@@ -79,7 +79,7 @@ pub fn accounts(path: &Path) -> Result<Vec<AccountEntry>, MailError> {
 fn accounts_of(spool: &Spool) -> Result<Vec<AccountEntry>, MailError> {
     let entries = spool.index.registrations()?.into_iter().map(|row| {
         let problem = match row.status {
-            Status::Active => spool.root.mailbox(&row).err().map(|error| error.to_string()),
+            Status::Active => spool.root.check_folders(&row).err().map(|error| error.to_string()),
             _ => None,
         };
         Ok(AccountEntry {

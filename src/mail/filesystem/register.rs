@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     compose::{OPERATOR_PRINCIPAL, OPERATOR_ROLE},
+    repair::SIDE_FILES,
     root::{FOLDERS, Root, stash_name},
     spool::{OURS, Spool},
 };
@@ -11,8 +12,12 @@ use crate::{
     api::{FilesystemBinding, MailboxKind},
     mail::MailError,
     model::Address,
-    os::{clock, folder::Kind},
-    store::mail::{Index, RegistrationRow, Status},
+    os::{
+        clock,
+        files::FileError,
+        folder::{Folder, Kind},
+    },
+    store::mail::{Index, Local, RegistrationRow, Status},
 };
 
 /// What becomes of a mailbox that somebody else has under the address.
@@ -144,6 +149,10 @@ pub fn register(root: &Path, wish: &Registering) -> Result<Registration, MailErr
         }
     }
     let parked = all.iter().filter(of_address).find(|row| row.status == Status::Inactive && is_in_place(&spool, row));
+    let is_back = active.is_none() && parked.is_some_and(|row| row.owner_principal_id == wish.principal_id);
+    if let Some(folder) = wish.folder.as_deref().filter(|_| !is_back) {
+        refuse_folder(&spool, wish, folder, &all)?;
+    }
     match (active, parked) {
         (Some(row), _) => replace(&mut spool, wish, &row),
         (None, Some(row)) if row.owner_principal_id == wish.principal_id => {
@@ -161,6 +170,72 @@ pub fn register(root: &Path, wish: &Registering) -> Result<Registration, MailErr
             done(&spool, &row, false, None)
         }
     }
+}
+
+/// Refuses a folder outside the root that is not only this owner's: two mailboxes in one folder would share one file of
+/// what is read.
+fn refuse_folder(spool: &Spool, wish: &Registering, folder: &Path, all: &[RegistrationRow]) -> Result<(), MailError> {
+    let shown = folder.display();
+    if !folder.is_absolute() {
+        return Err(MailError::Invalid(format!("the mailbox folder `{shown}` is not absolute")));
+    }
+    let real = real_path(folder);
+    let overlaps = |other: &Path| real.starts_with(other) || other.starts_with(&real);
+    if overlaps(spool.root.path()) {
+        return Err(MailError::Invalid(format!(
+            "the mailbox folder `{shown}` and the mailbox root `{}` are one in the other; give a folder of its own",
+            spool.root.path().display()
+        )));
+    }
+    let in_use = |row: &&RegistrationRow| {
+        (row.status != Status::Inactive || is_in_place(spool, row))
+            && overlaps(&real_path(Path::new(&row.mailbox_path)))
+    };
+    if let Some(row) = all.iter().find(in_use) {
+        return Err(MailError::Invalid(format!(
+            "the mailbox folder `{shown}` is in use by {} ({}); give a folder of its own",
+            row.address, row.owner_principal_id
+        )));
+    }
+    let there = match Folder::open(&real) {
+        Ok(there) => there,
+        Err(FileError::Missing { .. }) => return Ok(()),
+        Err(error) => return Err(MailError::Invalid(format!("the mailbox folder cannot be used: {error}"))),
+    };
+    let is_ours =
+        |name: &str| FOLDERS.contains(&name) || SIDE_FILES.iter().any(|end| name == format!("mailbox.sqlite{end}"));
+    let names = there.names()?;
+    if there.kind("mailbox.sqlite")? != Kind::Plain {
+        return match names.iter().find(|name| !is_ours(name)) {
+            None => Ok(()),
+            Some(other) => Err(MailError::Invalid(format!(
+                "the mailbox folder `{shown}` is no mailbox and not empty (it has `{}`)",
+                other.escape_debug()
+            ))),
+        };
+    }
+    // One that was registered before, here or in a root that was lost, is its owner's still.
+    let note = Local::open(&real.join("mailbox.sqlite"))?.note()?;
+    let note: serde_json::Value = note.and_then(|note| serde_json::from_str(&note).ok()).unwrap_or_default();
+    let says = |key: &str| note[key].as_str().map(str::to_owned);
+    match (says("address"), says("owner_principal_id")) {
+        (Some(address), Some(owner)) if address != wish.address.as_str() || owner != wish.principal_id => {
+            Err(MailError::Invalid(format!(
+                "the mailbox folder `{shown}` is the mailbox of {address} ({owner}); give a folder of its own"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A path without links, also of something that is not there yet.
+fn real_path(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
 }
 
 /// Is the mailbox of a registration that is not active still under its address?

@@ -348,6 +348,13 @@ fn mend_links(spool: &Spool, found: &[Found], report: &mut Repair) -> Result<(),
             }
         }
         for message in mailbox.links.keys().filter(|message| !wanted.contains_key(*message)) {
+            let file = message.parse::<MessageId>().map(|id| spool.root.canonical(&id));
+            if file.is_ok_and(|file| files::inode(&file).is_none()) {
+                // Neither the index nor a file has it: the link leads to nothing for ever.
+                spool.tidy(&mailbox.row, message)?;
+                report.links += mailbox.links[message].len();
+                continue;
+            }
             report
                 .problems
                 .push(format!("{} has a link to message {message}, which cannot be used", mailbox.row.address));
@@ -366,7 +373,8 @@ fn mend_links(spool: &Spool, found: &[Found], report: &mut Repair) -> Result<(),
         let Ok(message) = id.parse::<MessageId>() else { continue };
         let is_there = spool.root.day(&message).and_then(|day| Ok(day.kind(&file_name(&id))?));
         if !is_there.is_ok_and(|kind| kind == Kind::Plain) {
-            report.problems.push(format!("the file of message {id} is gone; the index still has its text"));
+            report.problems.push(format!("the file of message {id} is gone, and repair cannot write it again: `agents mail read` fails; its text is \
+                 still in `index.sqlite`, in `body_markdown` of the table `messages`"));
         }
     }
     Ok(())

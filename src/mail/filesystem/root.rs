@@ -50,7 +50,10 @@ impl Root {
             std::io::ErrorKind::NotFound => {
                 MailError::NotRegistered(format!("there is no mailbox root at `{}`", path.display()))
             }
-            _ => MailError::Unavailable(format!("the mailbox root `{}` cannot be reached: {error}", path.display())),
+            _ => {
+                let why = format!("the mailbox root `{}` cannot be reached: {error}", path.display());
+                if super::passes(&error) { MailError::Unavailable(why) } else { MailError::Invalid(why) }
+            }
         })?;
         let folder = Folder::open(&real)?;
         match folder.read("protocol-version.txt", 64) {
@@ -187,6 +190,23 @@ impl Root {
         }
     }
 
+    /// Are the folders that every mailbox has folders? One that is missing is made when it is needed.
+    pub(super) fn check_folders(&self, row: &RegistrationRow) -> Result<(), MailError> {
+        let mailbox = self.mailbox(row)?;
+        for name in FOLDERS {
+            let kind = mailbox.kind(name)?;
+            if kind != Kind::Folder && kind != Kind::Missing {
+                return Err(MailError::Damaged(format!(
+                    "`{}` is {}, not a folder: mail of {} that belongs there is refused",
+                    mailbox.path().join(name).display(),
+                    in_words(kind),
+                    row.address
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The folder of a message's file, and the file's name.
     pub(super) fn day(&self, id: &MessageId) -> Result<Folder, MailError> {
         Ok(self.folder.child("messages")?.child(&day_of(id))?)
@@ -233,6 +253,17 @@ pub(super) fn file_name(id: &str) -> String {
 /// Name of a link that is not visible yet.
 pub(super) fn hidden_name(id: &str) -> String {
     format!(".{id}.md.part")
+}
+
+/// What is there, in words.
+pub(super) fn in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Missing => "missing",
+        Kind::Plain => "a file",
+        Kind::Folder => "a folder",
+        Kind::Link => "a symbolic link",
+        Kind::Other => "a device, pipe or socket",
+    }
 }
 
 /// Where a parked mailbox is.

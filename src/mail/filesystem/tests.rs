@@ -116,7 +116,25 @@ fn one_key_sends_one_message() {
     assert_eq!(alpha.send(&keyed).unwrap().message_ref, first.message_ref);
     assert_eq!(inbox(&beta).len(), 1);
     keyed.subject = "other".to_owned();
-    assert!(matches!(alpha.send(&keyed), Err(MailError::Invalid(_))));
+    let refused = alpha.send(&keyed).unwrap_err();
+    assert_eq!((refused.code(), refused.status()), ("key_reused", 409), "{refused}");
+}
+
+#[test]
+fn only_what_passes_by_itself_is_worth_another_try() {
+    use crate::os::files::FileError;
+    use rustix::io::Errno;
+    let of = |errno: Errno| {
+        MailError::from(FileError::Io { doing: "open", path: PathBuf::from("/x"), source: errno.into() })
+    };
+    for errno in [Errno::EXIST, Errno::NOTDIR, Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NOENT, Errno::LOOP] {
+        let error = of(errno);
+        assert!(matches!(&error, MailError::Damaged(why) if why.contains("`/x`")), "{errno}: {error:?}");
+    }
+    for errno in [Errno::AGAIN, Errno::INTR, Errno::MFILE, Errno::NFILE, Errno::TIMEDOUT, Errno::BUSY, Errno::NOMEM] {
+        assert!(matches!(of(errno), MailError::Unavailable(_)), "{errno}");
+    }
+    assert!(matches!(of(Errno::NOSPC), MailError::Full(_)));
 }
 
 #[test]
@@ -442,4 +460,84 @@ fn ten_thousand_messages_are_listed_whole_and_in_parts() {
     part.read = Some(true);
     assert_eq!(beta.list(&part).unwrap().len(), 1);
     assert_eq!(beta.unread().unwrap(), 9_999);
+}
+
+#[test]
+fn a_mailbox_folder_is_one_owners_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let (root, own) = (place.path().join("mail"), place.path().join("own"));
+    let at = |name: &str, folder: &Path| {
+        let wish = Registering { folder: Some(folder.to_owned()), ..wish(name, name, RegisterMode::Safe) };
+        register(&root, &wish)
+    };
+    mailbox(&root, "alpha");
+    at("beta", &own).unwrap();
+    assert!(at("beta", &own).unwrap().was_there);
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(place.path(), &link).unwrap();
+    let foreign = place.path().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    put(&foreign.join("notes.txt"), "x");
+    let refused = [
+        root.clone(),
+        root.join("mailboxes/alpha@agents.localhost"),
+        root.join("new"),
+        place.path().to_owned(),
+        own.clone(),
+        own.join("inbox"),
+        link.join("own"),
+        link.join("mail/mailboxes/alpha@agents.localhost"),
+        foreign.clone(),
+        foreign.join("notes.txt"),
+    ];
+    for folder in refused {
+        let error = at("gamma", &folder).unwrap_err();
+        assert!(matches!(&error, MailError::Invalid(why) if why.contains("folder")), "{}: {error:?}", folder.display());
+    }
+    // Given up, it has its owner's mail still: nobody else gets it, its owner does.
+    unregister(&root, &address("beta"), UnregisterMode::Purge).unwrap();
+    assert!(at("gamma", &own).unwrap_err().to_string().contains("beta@agents.localhost"));
+    at("beta", &own).unwrap();
+    at("gamma", &place.path().join("other")).unwrap();
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_folder_is_named_and_put_aside() {
+    let place = tempfile::tempdir().unwrap();
+    let (root, outside) = (place.path().join("mail"), place.path().join("outside"));
+    let (alpha, beta) = (mailbox(&root, "alpha"), mailbox(&root, "beta"));
+    std::fs::create_dir(&outside).unwrap();
+    let own = root.join("mailboxes/beta@agents.localhost");
+    for is_link in [true, false] {
+        crate::os::files::remove_tree(&own.join("inbox")).unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(&outside, own.join("inbox")).unwrap();
+        } else {
+            put(&own.join("inbox"), "x");
+        }
+        let what = if is_link { "a symbolic link" } else { "a file" };
+        let told = beta.check().unwrap_err();
+        assert!(matches!(&told, MailError::Damaged(why) if why.contains("inbox") && why.contains(what)), "{told:?}");
+        assert!(alpha.send(&draft(&["beta"], "hello", "x")).is_err());
+        let problems = overview(&root).unwrap().problems;
+        assert!(problems.len() == 1 && problems[0].contains(what), "{problems:?}");
+        let problems = repair(&root, Staging::Keep).unwrap().problems;
+        assert!(problems.len() == 1 && problems[0].contains("inbox.wrong-"), "{problems:?}");
+        assert!(own.join("inbox").is_dir() && !own.join("inbox").is_symlink());
+        assert!(overview(&root).unwrap().problems.is_empty());
+        beta.check().unwrap();
+        alpha.send(&draft(&["beta"], "hello", "x")).unwrap();
+    }
+    assert!(std::fs::read_dir(&outside).unwrap().next().is_none());
+}
+
+#[test]
+fn a_link_to_nothing_is_removed() {
+    let place = tempfile::tempdir().unwrap();
+    mailbox(place.path(), "alpha");
+    let name = "msg-20260101T000000Z-0123456789abcdef0123456789abcdef.md";
+    let link = place.path().join("mailboxes/alpha@agents.localhost/inbox").join(name);
+    std::os::unix::fs::symlink(place.path().join("messages/2026-01-01").join(name), &link).unwrap();
+    let done = repair(place.path(), Staging::Keep).unwrap();
+    assert_eq!((done.links, done.problems.len(), link.is_symlink()), (1, 0, false), "{done:?}");
 }

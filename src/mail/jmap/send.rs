@@ -218,7 +218,7 @@ fn earlier(session: &Session, letter: &Letter, places: &Places, deadline: Deadli
     if let Some(other) =
         found.iter().find(|email| email[CONTENT_HEADER].as_str().map(str::trim) != Some(&letter.content()))
     {
-        return Err(MailError::Invalid(format!(
+        return Err(MailError::KeyReused(format!(
             "this key was used for another message ({})",
             view::message_ref(other["id"].as_str().unwrap_or_default())
         )));

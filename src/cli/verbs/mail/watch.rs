@@ -1,17 +1,22 @@
 //! `agents mail watch`: each message when it arrives, once.
 
-use std::{collections::HashSet, path::Path, process::ExitCode, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use serde_json::json;
 
 use super::{super::gateway::requests::INTERRUPTED, letters, mailbox};
 use crate::{
-    api::{MailQuery, MessageView},
+    api::{MailBinding, MailQuery, MessageView},
     cli::{args::MailWatch, render, report::Reporter, setting},
     client::{Patience, Waited},
     mail::{MailError, Mailbox},
     model::{BoxName, ErrorCode, Failure},
-    os::notify::Changes,
+    os::{files, notify::Changes},
     target::Context,
 };
 
@@ -46,7 +51,7 @@ pub(super) fn run(context: &Context, words: &MailWatch, report: &Reporter) -> Re
                 arrivals.looked(new);
             }
             // Nothing is lost: what came meanwhile is told when it answers again.
-            Err(MailError::Unavailable(why)) => {
+            Err(why) if matches!(why, MailError::Unavailable(_)) || is_root_away(&mailbox) => {
                 if !std::mem::replace(&mut away, true) {
                     report.note(&format!("the mailbox does not answer ({why}); waiting for it until Ctrl-C"));
                 }
@@ -116,9 +121,11 @@ impl Watch<'_> {
     }
 }
 
-/// When to look again: as soon as a file appears in the folder, where there is one; else every few seconds.
+/// When to look again: as soon as a file appears in the folder, where there is one, and every few seconds in any case: a
+/// folder that was removed and made again, or whose root was put in place by a rename, tells nothing.
 struct Arrivals {
-    changes: Option<Changes>,
+    /// The folder, and who listens there.
+    listening: Option<(PathBuf, Changes)>,
     interval: Duration,
     /// Looks that are still due after the last change.
     due: std::slice::Iter<'static, Duration>,
@@ -127,8 +134,15 @@ struct Arrivals {
 impl Arrivals {
     fn of(mailbox: &Mailbox, folder: &BoxName, interval: Duration, patience: &mut Patience) -> Self {
         let watched = mailbox.arrivals().map(|inbox| inbox.with_file_name(folder.as_str()));
-        let changes = watched.and_then(|path| listen(&path, patience));
-        Self { changes, interval, due: [].iter() }
+        let listening = watched.and_then(|path| match patience.wait(async { Changes::new() }) {
+            Waited::For(Ok(mut changes)) => {
+                changes.add(&path);
+                Some((path, changes))
+            }
+            // The user has no watch left.
+            _ => None,
+        });
+        Self { listening, interval, due: [].iter() }
     }
 
     fn looked(&mut self, found: bool) {
@@ -141,24 +155,32 @@ impl Arrivals {
         if let Some(span) = self.due.next() {
             return patience.pause(*span);
         }
-        let Some(changes) = self.changes.as_mut().filter(|_| !away) else { return patience.pause(self.interval) };
-        match patience.wait(changes.any()) {
-            Waited::For(Ok(())) => {
+        let Some((folder, changes)) = self.listening.as_mut().filter(|_| !away) else {
+            return patience.pause(self.interval);
+        };
+        // The folder of this moment: once more changes nothing, and another one in its place is heard from now on.
+        changes.add(folder);
+        let interval = self.interval;
+        match patience.wait(async { tokio::time::timeout(interval, changes.any()).await }) {
+            Waited::For(Ok(Ok(()))) => {
                 self.due = AGAIN.iter();
                 Waited::For(())
             }
-            Waited::For(Err(_no_more)) => {
-                self.changes = None;
+            Waited::For(Ok(Err(_no_more))) => {
+                self.listening = None;
                 Waited::For(())
             }
+            Waited::For(Err(_elapsed)) => Waited::For(()),
             Waited::TimeOver => Waited::TimeOver,
             Waited::Interrupted => Waited::Interrupted,
         }
     }
 }
 
-/// `None` where the kernel does not tell: the folder is not there yet, or the user has no watch left.
-fn listen(folder: &Path, patience: &mut Patience) -> Option<Changes> {
-    let Waited::For(Ok(mut changes)) = patience.wait(async { Changes::new() }) else { return None };
-    changes.add(folder).then_some(changes)
+/// Is the mailbox's root not there now? One that is being put back is waited for.
+fn is_root_away(mailbox: &Mailbox) -> bool {
+    match mailbox.binding() {
+        MailBinding::Filesystem(binding) => files::inode(Path::new(&binding.filesystem_root)).is_none(),
+        MailBinding::Stalwart(_) => false,
+    }
 }
