@@ -34,6 +34,7 @@
 
 mod artefacts;
 mod conversation;
+mod events;
 mod interrupt;
 mod runner;
 mod settle;

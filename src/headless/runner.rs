@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     artefacts::Turn,
+    events::{Events, PIECE},
     interrupt::{UNTIL_KILL, UNTIL_TERM},
-    settle::{Lines, canonical, write_end},
+    settle::{write_end, write_exit},
 };
 use crate::{
     agents::headless::{Dialect, Reader},
@@ -151,14 +152,22 @@ async fn attend(
         if std::mem::take(&mut wished) {
             ending.begin(&running);
         }
-        output.read(reader, plan);
+        let more = output.read(reader, plan);
         let next = Instant::now() + if watched { PACE } else { UNWATCHED };
+        let news = async {
+            match more {
+                // Everything else is looked at between two pieces.
+                More::AtOnce => tokio::task::yield_now().await,
+                More::Later => news(changes.as_mut().filter(|_| watched), next).await,
+                More::Never => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = &mut ended => break,
             () = signals.wish() => wished = true,
             () = ending.due() => ending.go_on(&running),
-            () = news(changes.as_mut().filter(|_| watched), next) => {}
+            () = news => {}
         }
     }
     if ending.begun {
@@ -166,8 +175,11 @@ async fn attend(
         running.signal_group(GroupSignal::Kill);
     }
     let exit = running.reap();
-    output.read(reader, plan);
-    output.end(reader, plan);
+    // Before what is still unread: that may be much.
+    if let Err(error) = write_exit(turn, exit) {
+        tracing::warn!(%error, "the exit status of the turn could not be written yet");
+    }
+    output.rest(reader, plan, turn.is_interrupted());
     Ok(exit)
 }
 
@@ -233,11 +245,18 @@ impl Signals {
     }
 }
 
+/// What is to be expected of the output.
+enum More {
+    AtOnce,
+    Later,
+    Never,
+}
+
 /// The program's output, and the events that are made of it.
 struct Output {
     from: File,
     to: File,
-    lines: Lines,
+    events: Events,
     piece: Vec<u8>,
 }
 
@@ -245,31 +264,39 @@ impl Output {
     fn open(turn: &Turn) -> Result<Self, FileError> {
         let io = |source| FileError::Io { doing: "open", path: turn.stdout(), source };
         let from = File::open(turn.stdout()).map_err(io)?;
-        Ok(Self { from, to: files::open_append(&turn.events())?, lines: Lines::default(), piece: vec![0; 65_536] })
+        Ok(Self { from, to: files::open_append(&turn.events())?, events: Events::default(), piece: vec![0; PIECE] })
     }
 
-    fn read(&mut self, reader: &mut Reader, plan: &TurnPlan) {
-        loop {
-            let count = self.from.read(&mut self.piece).unwrap_or_default();
-            if count == 0 {
-                return;
-            }
-            let (now, mut bytes) = (clock::now(), Vec::new());
-            self.lines.take(&self.piece[..count], |line| bytes.extend(canonical(reader, plan, line, now)));
-            self.write(&bytes);
+    /// Reads one piece.
+    fn read(&mut self, reader: &mut Reader, plan: &TurnPlan) -> More {
+        if self.events.has_enough(reader) {
+            return More::Never;
+        }
+        let count = self.from.read(&mut self.piece).unwrap_or_default();
+        if count == 0 {
+            return More::Later;
+        }
+        let bytes = self.events.take(reader, plan, &self.piece[..count]);
+        write(&mut self.to, &bytes);
+        if count == self.piece.len() { More::AtOnce } else { More::Later }
+    }
+
+    /// Reads what the program left.
+    fn rest(&mut self, reader: &mut Reader, plan: &TurnPlan, interrupted: bool) {
+        let Self { from, to, events, .. } = self;
+        let read = events.rest(from, reader, plan, interrupted, |bytes| {
+            write(to, bytes);
+            Ok(())
+        });
+        if let Err(error) = read {
+            tracing::warn!(%error, "the output of the turn could not be read to its end");
         }
     }
+}
 
-    fn end(&mut self, reader: &mut Reader, plan: &TurnPlan) {
-        let (now, mut bytes) = (clock::now(), Vec::new());
-        self.lines.end(|line| bytes.extend(canonical(reader, plan, line, now)));
-        self.write(&bytes);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // What the program wrote is in its own file; a full disk costs the view of it, and not the turn.
-        if let Err(error) = self.to.write_all(bytes) {
-            tracing::warn!(%error, "events of the turn could not be written");
-        }
+fn write(to: &mut File, bytes: &[u8]) {
+    // What the program wrote is in its own file; a full disk costs the view of it, and not the turn.
+    if let Err(error) = to.write_all(bytes) {
+        tracing::warn!(%error, "events of the turn could not be written");
     }
 }

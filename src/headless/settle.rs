@@ -2,17 +2,18 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
 use super::{
     artefacts::{Standing, Turn},
     conversation,
+    events::Events,
 };
 use crate::{
     agents::headless::{Dialect, LONGEST_LINE, Reader},
-    api::{CanonicalEvent, TurnEnd, TurnPlan},
+    api::{TurnEnd, TurnPlan},
     model::{Moment, Outcome},
     os::{
         child::Exit,
@@ -21,6 +22,9 @@ use crate::{
     },
     session::{SessionRoot, documents},
 };
+
+/// How much of what a program complained is looked at for its last words, in bytes.
+const LAST_WORDS: u64 = 64 * 1024;
 
 /// Cuts output into lines, and keeps what is no whole line yet.
 #[derive(Debug, Default)]
@@ -53,6 +57,12 @@ impl Lines {
         }
     }
 
+    /// What follows begins in the middle of a line, which is thrown away.
+    pub(super) fn leap(&mut self) {
+        self.rest.clear();
+        self.skipping = true;
+    }
+
     /// What stands behind the last line's end.
     pub(super) fn end(&mut self, mut whole: impl FnMut(&[u8])) {
         if !self.rest.is_empty() {
@@ -60,30 +70,6 @@ impl Lines {
             self.rest.clear();
         }
     }
-}
-
-/// A line of output as lines of `canonical-events.jsonl`.
-pub(super) fn canonical(reader: &mut Reader, plan: &TurnPlan, line: &[u8], now: Moment) -> Vec<u8> {
-    let (events, raw) = reader.line(line);
-    let session_id = plan.session_id.clone().or_else(|| reader.told().session_id.clone());
-    let mut bytes = Vec::new();
-    for event in events {
-        let event = CanonicalEvent {
-            kind: event.kind.name().to_owned(),
-            message: event.message,
-            provider: plan.dialect.clone(),
-            provider_event_type: event.type_name,
-            session_id: session_id.clone(),
-            turn_index: plan.turn_index,
-            timestamp_utc: now.iso_millis(),
-            data: event.data,
-            raw_payload: raw.clone(),
-        };
-        // Plain JSON: there is nothing in it that could fail.
-        bytes.extend(serde_json::to_vec(&event).unwrap_or_default());
-        bytes.push(b'\n');
-    }
-    bytes
 }
 
 /// Settles a turn of which nothing runs any more and that has no runner to do it; returns how it ended. One that is
@@ -99,12 +85,10 @@ pub fn settle(root: &SessionRoot, turn: &Turn, now: Moment) -> Result<TurnEnd, F
         return Err(FileError::Missing { path: turn.plan_file() });
     };
     let mut reader = Reader::new(Dialect::of(&plan.dialect));
-    let (mut events, mut lines) = (Vec::new(), Lines::default());
-    read_all(&turn.stdout(), |bytes| {
-        lines.take(bytes, |line| events.extend(canonical(&mut reader, &plan, line, now)));
-    });
-    lines.end(|line| events.extend(canonical(&mut reader, &plan, line, now)));
-    files::replace(&turn.events(), &events, Durability::Process)?;
+    files::replace_with(&turn.events(), Durability::Process, |to| {
+        let Ok(mut output) = File::open(turn.stdout()) else { return Ok(()) };
+        Events::default().rest(&mut output, &mut reader, &plan, turn.is_interrupted(), |bytes| to.write_all(bytes))
+    })?;
     let exit_code =
         files::read(&turn.exit_code()).ok().and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
     let exit = exit_code.map(|code| Exit { code, signal: None });
@@ -145,14 +129,18 @@ pub(super) fn write_end(
         ended_at_utc: now.iso_millis(),
     };
     conversation::remember(root, end.session_id.as_deref())?;
-    if let Some(exit) = exit {
-        files::replace(&turn.exit_code(), format!("{}\n", exit.code).as_bytes(), Durability::Process)?;
-    }
+    write_exit(turn, exit)?;
     if let Some(reply) = &end.reply {
         files::replace(&turn.reply_file(), reply.as_bytes(), Durability::Process)?;
     }
     files::replace(&turn.end_file(), &documents::render(&end), Durability::Disk)?;
     Ok(end)
+}
+
+/// Writes down how the program ended, where that is known.
+pub(super) fn write_exit(turn: &Turn, exit: Option<Exit>) -> Result<(), FileError> {
+    let Some(exit) = exit else { return Ok(()) };
+    files::replace(&turn.exit_code(), format!("{}\n", exit.code).as_bytes(), Durability::Process)
 }
 
 /// The last line that the program complained with, where it said nothing better.
@@ -165,27 +153,24 @@ fn with_last_words(why: String, turn: &Turn) -> String {
             last = line.trim().chars().take(300).collect();
         }
     };
-    read_all(&turn.stderr(), |bytes| lines.take(bytes, &mut keep));
+    // The last line stands at the end: somebody may have complained for gigabytes.
+    lines.take(&tail(&turn.stderr(), LAST_WORDS), &mut keep);
     lines.end(&mut keep);
     if last.is_empty() || why.contains(&last) { why } else { format!("{why}; its last words: {last}") }
 }
 
-/// Reads a file piece by piece; one that is not there has nothing in it.
-pub(super) fn read_all(path: &Path, mut take: impl FnMut(&[u8])) {
-    let Ok(file) = File::open(path) else { return };
-    let mut file = BufReader::new(file);
-    let mut piece = vec![0; 65_536];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return,
-            Ok(count) => take(&piece[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                tracing::warn!(%error, file = %path.display(), "the output of a turn could not be read");
-                return;
-            }
-        }
+/// The end of a file; one that is not there has nothing in it.
+fn tail(path: &Path, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        file.take(most).read_to_end(&mut bytes)
+    });
+    if let Err(error) = read {
+        tracing::debug!(%error, file = %path.display(), "what a turn complained could not be read");
     }
+    bytes
 }
 
 /// Takes a turn back that is planned and that nobody has taken up. `false`: somebody has.

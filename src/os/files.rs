@@ -207,9 +207,21 @@ pub enum Durability {
 /// # Errors
 /// [`FileError::Io`]; the old file is then untouched and no temporary file stays.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
+    replace_with(path, durability, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], for bytes that are made while they are written.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with(
+    path: &Path,
+    durability: Durability,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", writer_mark(&process::myself())));
-    let written = write_new(&temporary, bytes, durability)
+    let written = write_new(&temporary, durability, write)
         .and_then(|()| fs::rename(&temporary, path).map_err(|source| io_error("replace", path, source)));
     if let Err(error) = written {
         // The cause is what the caller must hear; a temporary that cannot go is swept at a later start.
@@ -248,14 +260,18 @@ fn rename_path(error: FileError, meant: &Path) -> FileError {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
+fn write_new(
+    path: &Path,
+    durability: Durability,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(|source| io_error("write", path, source))?;
-    file.write_all(bytes).map_err(|source| io_error("write", path, source))?;
+    write(&mut file).map_err(|source| io_error("write", path, source))?;
     if durability == Durability::Disk {
         file.sync_all().map_err(|source| io_error("sync", path, source))?;
     }

@@ -248,7 +248,7 @@ impl HeadlessWorker {
     /// Starts the turn of a request that is on record.
     async fn start(&mut self, id: &RequestId, route: Route, submit: &SubmitPrompt) -> Result<(), NotNow> {
         let slot = self.base.queue.slot().map_err(|(reason, detail)| NotNow::Waits(reason, detail))?;
-        self.alone()?;
+        self.alone().await?;
         let root = self.chats.root.clone();
         let (manifest, template) = self.chats.read().map_err(|failure| not_readable(&failure))?;
         let never = |code, detail: String| NotNow::Never(Refusal::new(422, code, detail));
@@ -317,7 +317,7 @@ impl HeadlessWorker {
     }
 
     /// Is nobody else's turn on its way?
-    fn alone(&mut self) -> Result<(), NotNow> {
+    async fn alone(&mut self) -> Result<(), NotNow> {
         self.foreign = None;
         let Some((turn, _)) = headless::last(&self.chats.root) else { return Ok(()) };
         let failed = |error: FileError| NotNow::Waits("files", error.to_string());
@@ -328,9 +328,7 @@ impl HeadlessWorker {
                 Err(NotNow::Waits("busy", detail))
             }
             Standing::Planned => headless::withdraw(&turn).map(drop).map_err(failed),
-            Standing::Over(_) | Standing::Lost => {
-                headless::settle(&self.chats.root, &turn, clock::now()).map(drop).map_err(failed)
-            }
+            Standing::Over(_) | Standing::Lost => self.settle(&turn).await.map(drop).map_err(failed),
             Standing::Missing | Standing::Ended(_) => Ok(()),
         }
     }

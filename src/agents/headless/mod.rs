@@ -181,22 +181,49 @@ impl Cut for str {
 pub struct Reader {
     dialect: Dialect,
     told: Told,
-    /// Everything that a generic program wrote.
+    /// What a generic program wrote, up to the limit of a reply; the reply is made of it when somebody asks.
     written: String,
+    /// It wrote more than that.
+    more: bool,
 }
 
 impl Reader {
     /// Has read nothing.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, told: Told::default(), written: String::new() }
+        Self { dialect, told: Told::default(), written: String::new(), more: false }
     }
 
     /// What was told so far.
-    pub fn told(&self) -> &Told {
-        &self.told
+    pub fn told(&self) -> Told {
+        let mut told = self.told.clone();
+        if self.is_generic() && told.reply.is_some() {
+            told.reply(self.written.trim_end_matches('\n'));
+            told.truncated |= self.more;
+        }
+        told
     }
 
-    /// Takes in one line without its end; returns what it means with the line as JSON, or as the text that it is.
+    /// The conversation's id, once the program has told it.
+    pub fn session_id(&self) -> Option<&str> {
+        self.told.session_id.as_deref()
+    }
+
+    /// Is what it writes its answer, as it stands?
+    pub fn is_generic(&self) -> bool {
+        self.dialect == Dialect::Generic
+    }
+
+    /// Whatever a generic program writes from here on changes nothing.
+    pub fn is_full(&self) -> bool {
+        self.is_generic() && self.more
+    }
+
+    /// There is more output, and nobody reads it.
+    pub fn leaves_out(&mut self) {
+        self.more = true;
+    }
+
+    /// Takes in one line without its end, of a generic program also several at once; returns what it means with the line as JSON, or as the text that it is.
     pub fn line(&mut self, line: &[u8]) -> (Vec<Event>, Value) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\r');
@@ -218,14 +245,21 @@ impl Reader {
     }
 
     fn generic(&mut self, text: &str) -> Vec<Event> {
-        if !self.written.is_empty() {
-            self.written.push('\n');
+        self.told.reply.get_or_insert_default();
+        if self.written.len() > LONGEST_REPLY {
+            // Line ends alone are no more of the answer.
+            self.more |= !text.trim_matches('\n').is_empty();
+        } else {
+            let begun = !self.written.is_empty();
+            let text = if begun { text } else { text.trim_start_matches('\n') };
+            if begun {
+                self.written.push('\n');
+            }
+            // Enough to know that it was longer than is kept.
+            let kept = &text[..text.floor_char_boundary_at(LONGEST_REPLY + 4)];
+            self.written.push_str(kept);
+            self.more |= kept.len() < text.len();
         }
-        if self.written.len() <= LONGEST_REPLY {
-            self.written.push_str(text);
-        }
-        let reply = self.written.trim_end_matches('\n').to_owned();
-        self.told.reply(&reply);
         if text.trim().is_empty() { Vec::new() } else { vec![Event::new(Kind::Assistant, "text", text)] }
     }
 

@@ -139,3 +139,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_endless_answer_is_kept_up_to_its_limit_and_costs_nothing_behind_it() {
+    let mut reader = Reader::new(Dialect::Generic);
+    // Quadratic work on so many lines would not come to an end.
+    for _ in 0..400_000 {
+        reader.line(b"y");
+    }
+    assert!(reader.is_full() && reader.written.len() <= LONGEST_REPLY + 6, "{}", reader.written.len());
+    let told = reader.told();
+    assert!(told.truncated && told.reply.is_some_and(|reply| reply.len() <= LONGEST_REPLY));
+    let mut reader = Reader::new(Dialect::Generic);
+    reader.line("\n\none\n\n".as_bytes());
+    reader.line(b"two");
+    assert_eq!((reader.told().reply.as_deref(), reader.is_full()), (Some("one\n\n\ntwo"), false));
+}

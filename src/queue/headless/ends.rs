@@ -1,5 +1,7 @@
 //! The end of a turn, on record.
 
+use std::io;
+
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -8,14 +10,24 @@ use crate::{
     agents::Sign,
     api::TurnEnd,
     delivery::JournalClosed,
-    headless,
+    headless::{self, Turn},
     model::{Note, Outcome, Receipt, Reply, RequestId, RequestKind, RequestState, Route, Source, Spoken, TurnRecord},
-    os::clock,
+    os::{clock, files::FileError},
     queue::{run::closed, worker::STORE_PAUSE},
     tracker::Seen,
 };
 
 impl HeadlessWorker {
+    /// Brings a turn to its end whose runner may be gone: what its program wrote is then read beside the one thread that
+    /// serves requests.
+    pub(super) async fn settle(&self, turn: &Turn) -> Result<TurnEnd, FileError> {
+        let (root, one) = (self.chats.root.clone(), turn.clone());
+        let settled = tokio::task::spawn_blocking(move || headless::settle(&root, &one, clock::now())).await;
+        settled.unwrap_or_else(|error| {
+            Err(FileError::Io { doing: "settle", path: turn.folder().to_owned(), source: io::Error::other(error) })
+        })
+    }
+
     /// The turn that was followed is over.
     pub(super) async fn is_over(&mut self) {
         self.foreign = None;
@@ -25,7 +37,7 @@ impl HeadlessWorker {
             let exit = runner.reap();
             tracing::debug!(?exit, turn = turn.id(), "its runner has ended");
         }
-        let end = match headless::settle(&self.chats.root, &turn, clock::now()) {
+        let end = match self.settle(&turn).await {
             Ok(end) => end,
             Err(error) => {
                 tracing::error!(%error, turn = turn.id(), "how a turn ended could not be written down; tried again");

@@ -54,7 +54,7 @@ impl HeadlessWorker {
                 }
                 Standing::Starting => turn.over().await,
                 Standing::Lost => {
-                    headless::settle(&self.chats.root, &turn, clock::now()).map_err(failed)?;
+                    self.settle(&turn).await.map_err(failed)?;
                     let detail =
                         "whoever was to start the turn was killed at that moment; whether it did cannot be told";
                     return self.base.uncertain(row, "unconfirmed", detail).await.map(drop);
