@@ -218,7 +218,7 @@ impl Gateway {
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
-        let notifier = work::notifier(&mut tasks, &config.root, board.facts().port, &store, &queue, &tracker);
+        let notifier = work::notifier(&mut tasks, &config.root, &board.facts(), &store, &queue, &tracker);
         let session = Arc::new(tracked);
         let app = App {
             status: board.subscribe(),

@@ -13,8 +13,9 @@ use super::{
     watch::Subject,
 };
 use crate::{
-    api::Manifest,
-    headless::is_headless,
+    agents::headless::Dialect,
+    api::{Host, Manifest},
+    headless::{Template, is_headless},
     mail::{Desk, Mailbox, Session as MailSession},
     memory,
     model::RequestKind,
@@ -178,19 +179,21 @@ pub(super) fn desk(root: &SessionRoot) -> Desk {
 pub(super) fn notifier(
     tasks: &mut Tasks,
     root: &SessionRoot,
-    port: u16,
+    facts: &Facts,
     store: &Store,
     queue: &Queue,
     tracker: &Tracker,
 ) -> Notifier {
-    let around = surroundings(root, format!("http://127.0.0.1:{port}"));
+    // Mail is answered only where nobody else listens: elsewhere the address would be refused.
+    let base_url = (facts.host == Host::Loopback).then(|| format!("http://127.0.0.1:{}", facts.port));
+    let around = surroundings(root, base_url);
     let notifier = Notifier::new(store.clone(), queue.clone(), tracker.clone(), around);
     tasks.start("mail notifier", |stop| notifier.clone().run(stop));
     notifier
 }
 
 /// What the mail notifier works in.
-fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
+fn surroundings(root: &SessionRoot, base_url: Option<String>) -> Surroundings {
     let root = root.clone();
     let folder = root.path().to_owned();
     let read = move || {
@@ -198,10 +201,17 @@ fn surroundings(root: &SessionRoot, base_url: String) -> Surroundings {
         Ok(Bound {
             mailbox: Mailbox::of_session(&manifest, root.mailbox_secrets()).map_err(|error| error.to_string()),
             terminal: !is_headless(&root, &manifest),
+            dialect: dialect(&root, &manifest),
             tool: manifest.tool,
         })
     };
     Surroundings { session: Arc::new(read), folder, base_url }
+}
+
+/// Is it headless, and a program whose words are known?
+fn dialect(root: &SessionRoot, manifest: &Manifest) -> bool {
+    let template = Template::of(root, manifest).ok().flatten();
+    template.is_some_and(|template| template.dialect != Dialect::Generic)
 }
 
 /// The memory of the session, as its manifest says at each call.

@@ -28,8 +28,8 @@ pub(super) struct Ears {
 }
 
 impl Ears {
-    /// Listens to this folder for mail from now on; does the kernel tell of every message? `None`: there is no folder.
-    pub(super) fn listen(&mut self, mail: Option<&Path>, binding: &Path) -> bool {
+    /// Listens to this folder for mail from now on. `None`: there is no folder.
+    pub(super) fn listen(&mut self, mail: Option<&Path>, binding: &Path) {
         if self.folder.as_deref() != mail {
             self.changes = None;
         }
@@ -46,9 +46,15 @@ impl Ears {
         self.complete = self.changes.as_mut().is_some_and(|changes| {
             // Each time anew: the folders may have been replaced.
             changes.add(binding);
-            mail.is_some_and(|mail| changes.add(mail))
+            mail.is_some_and(|mail| {
+                let is_there = changes.add(mail);
+                if !is_there {
+                    // Whoever makes the folder again does it here.
+                    mail.ancestors().skip(1).find(|parent| changes.add(parent));
+                }
+                is_there
+            })
         });
-        self.complete
     }
 
     /// Has the kernel told of every message since the last look?

@@ -42,7 +42,7 @@ const MOST_NAMED: usize = 200;
 pub(super) struct Mind {
     /// Reasons for waiting that have a row already.
     told: HashSet<Busy>,
-    /// The program takes one line at a time.
+    /// The program turned out to take one line at a time.
     one_line: bool,
     /// What was done before the wake-up that comes.
     context: Option<&'static str>,
@@ -74,8 +74,6 @@ struct Mail {
     mailbox: Mailbox,
     messages: Vec<MessageView>,
     refs: Vec<String>,
-    /// The kernel tells of what arrives.
-    heard: bool,
 }
 
 /// What became of the last wake-up.
@@ -114,7 +112,7 @@ impl Notifier {
             Fate::Untold => notified.refs.clear(),
             // What arrived meanwhile is heard now, if somebody has listened since.
             Fate::Told if cause == Cause::Done && ears.listen_already() => {
-                return Ok(Next::Mail(Some(left(last, interval, clock::now()))));
+                return Ok(Next::Mail(left(last, interval, clock::now())));
             }
             Fate::Told => {}
         }
@@ -127,14 +125,14 @@ impl Notifier {
         if mail.messages.is_empty() {
             mind.begin();
             store.polled(self.poll(&record, &mail, PollOutcome::Empty, now), None, false).await?;
-            return Ok(Next::Mail((!mail.heard).then_some(interval)));
+            return Ok(Next::Mail(interval));
         }
         if let Verdict::Known(left) = verdict(&mail.refs, &notified.refs, last, interval, now) {
             mind.begin();
             let detail = format!("the agent was told of all of them; again in {} s", left.as_secs());
             let poll = Poll { detail: Some(detail), ..self.poll(&record, &mail, PollOutcome::DedupSkip, now) };
             store.polled(poll, None, false).await?;
-            return Ok(Next::Mail(Some(if mail.heard { left } else { left.min(interval) })));
+            return Ok(Next::Mail(left));
         }
         if let Some(busy) = self.against(mind.in_terminal) {
             // What passes by itself in a moment has a row only if it does not.
@@ -191,7 +189,7 @@ impl Notifier {
     async fn read(&self, record: &store::Notifier, ears: &mut Ears) -> Result<Mail, Trouble> {
         let session = self.session().await.map_err(Trouble::Passing)?;
         let mailbox = session.mailbox.clone().map_err(Trouble::Unbound)?;
-        let heard = ears.listen(mailbox.arrivals().as_deref(), &self.inner.around.folder);
+        ears.listen(mailbox.arrivals().as_deref(), &self.inner.around.folder);
         let query = MailQuery {
             read: (record.settings.mode == NotifierMode::UnreadOnly).then_some(false),
             archived: Some(false),
@@ -213,7 +211,7 @@ impl Notifier {
             Err(_) => return Err(Trouble::Passing(format!("the mailbox did not answer in {} s", PATIENCE.as_secs()))),
         };
         let refs = messages.iter().map(|message| message.message_ref.clone()).collect();
-        Ok(Mail { session, mailbox, messages, refs, heard })
+        Ok(Mail { session, mailbox, messages, refs })
     }
 
     /// The mailbox could not be read.
@@ -227,7 +225,7 @@ impl Notifier {
         }
         let poll = Poll { detail: Some(why.clone()), ..self.row(record, PollOutcome::PollError, clock::now()) };
         self.inner.store.polled(poll, Some(why), off).await?;
-        Ok(if off { Next::Off } else { Next::Mail(Some(interval)) })
+        Ok(if off { Next::Off } else { Next::Mail(interval) })
     }
 
     /// The agent is told now, perhaps after room was made.
@@ -253,17 +251,17 @@ impl Notifier {
             messages: &mail.messages,
             new: mail.refs.iter().filter(is_new).count(),
             mode: settings.mode,
-            base_url: &self.inner.around.base_url,
+            base_url: self.inner.around.base_url.as_deref(),
             appendix: &settings.appendix_text,
         };
         let quoted = blocks::quote(&mail.messages, settings);
         let mut entries = quoted.entries.clone();
-        let text = if mind.one_line {
+        let text = if let Some(why) = self.against_quoting(mind, &mail.session) {
             for entry in entries.iter_mut().filter(|entry| entry.rendered) {
                 entry.rendered = false;
-                entry.auth_detail = Some("the program takes one line at a time".to_owned());
+                entry.auth_detail = Some(why.to_owned());
             }
-            occasion.one_line()
+            occasion.fixed()
         } else {
             occasion.prompt(&quoted)
         };
@@ -284,6 +282,16 @@ impl Notifier {
             Ok((_, Announced::Another | Announced::Full { .. })) => Ok(Next::Gate(interval)),
             Err(refusal) => Ok(put_off(&refusal, interval)),
         }
+    }
+
+    /// Why this program gets no word of a sender; `None`: it takes them as a prompt. Whatever is not known to be an agent
+    /// may be a shell, which would run them.
+    fn against_quoting(&self, mind: &Mind, session: &Session) -> Option<&'static str> {
+        let known = if session.terminal { self.inner.tracker.profile().is_some() } else { session.dialect };
+        if !known {
+            return Some("the program is not a known agent: it gets no words of senders");
+        }
+        mind.one_line.then_some("the program takes one line at a time")
     }
 
     /// Has the conversation compacted, once for these messages, and waits for its end without holding anything.

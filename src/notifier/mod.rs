@@ -4,8 +4,8 @@
 //! agent became ready), one look (`look`), whether the agent may be told now (`when`, pure), and the words (`words` and
 //! `blocks`, pure). Promises: an idle agent hears of mail at once; one wake-up for many messages; never twice for an
 //! unchanged set unless its interval says so; nothing is written into a dialog, a draft, a copy mode or a dead pane, for
-//! everything goes through the queue; what a message says is quoted and attributed, never the operator's words; every
-//! poll leaves a row. Callers: `gateway` runs it, `http` changes its settings.
+//! everything goes through the queue; what a message says is quoted and attributed, never the operator's words, and is
+//! told only to programs that are known to take it as a prompt (a shell would run it); every poll leaves a row. Callers: `gateway` runs it, `http` changes its settings.
 
 mod blocks;
 mod ears;
@@ -34,6 +34,8 @@ pub struct Session {
     pub mailbox: Result<Mailbox, String>,
     /// It is a program in a terminal, not one that runs once for each turn.
     pub terminal: bool,
+    /// It runs once for each turn, and is one of the programs whose words are known.
+    pub dialect: bool,
     /// Its program as it was recorded.
     pub tool: String,
 }
@@ -55,8 +57,8 @@ pub struct Surroundings {
     pub session: ReadSession,
     /// The folder in which its manifest is put in place.
     pub folder: PathBuf,
-    /// Where the agent reaches the gateway: `http://127.0.0.1:4711`.
-    pub base_url: String,
+    /// Where the agent reaches its mail: `http://127.0.0.1:4711`. `None`: the gateway does not answer about mail.
+    pub base_url: Option<String>,
 }
 
 impl fmt::Debug for Surroundings {

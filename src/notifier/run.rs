@@ -1,6 +1,7 @@
 //! The notifier's task: waits for a reason to look, and looks.
 //!
-//! While it is off, or while there is no mail and the kernel tells of arrivals, there is no timer.
+//! While it is off there is no timer. While it is on it looks at least once in an interval, whatever the kernel tells: a
+//! folder may be replaced, or be on another machine.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub(super) enum Next {
     /// For other settings.
     Off,
     /// For mail, or until so much time has passed.
-    Mail(Option<Duration>),
+    Mail(Duration),
     /// Until the agent may be told, or until so much time has passed.
     Gate(Duration),
     /// Until the queue is done with this wake-up.
@@ -79,11 +80,7 @@ impl Notifier {
                 ears.rest();
                 std::future::pending().await
             }
-            Next::Mail(None) => {
-                ears.hear().await;
-                Cause::Mail
-            }
-            Next::Mail(Some(pause)) => tokio::select! {
+            Next::Mail(pause) => tokio::select! {
                 () = ears.hear() => Cause::Mail,
                 () = sleep(*pause) => Cause::Due,
             },

@@ -9,9 +9,6 @@ const MOST_LISTED: usize = 10;
 /// Characters of a subject that are shown.
 const LONGEST_SUBJECT: usize = 80;
 
-/// Bytes of a wake-up on one line: the terminal cuts lines of 4,096.
-const LONGEST_LINE: usize = 3_500;
-
 /// What a wake-up is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Occasion<'a> {
@@ -23,8 +20,8 @@ pub(super) struct Occasion<'a> {
     pub(super) new: usize,
     /// Which messages count.
     pub(super) mode: NotifierMode,
-    /// `http://127.0.0.1:4711`
-    pub(super) base_url: &'a str,
+    /// `http://127.0.0.1:4711`, if it answers about mail.
+    pub(super) base_url: Option<&'a str>,
     /// The operator's own words.
     pub(super) appendix: &'a str,
 }
@@ -56,26 +53,14 @@ impl Occasion<'_> {
         parts.join("\n\n")
     }
 
-    /// The same on one line, for programs that read line by line. Notes of senders are left out.
-    pub(super) fn one_line(&self) -> String {
-        let mut text = format!("{}: ", self.head());
-        let end = format!(". {}", line(&format!("{} {}", self.how_to_read(), self.appendix), LONGEST_LINE / 2));
-        let mut listed = 0;
-        for message in self.messages.iter().take(MOST_LISTED) {
-            let entry = entry(message);
-            if text.len() + entry.len() + end.len() > LONGEST_LINE - 20 {
-                break;
-            }
-            if listed > 0 {
-                text.push_str("; ");
-            }
-            text.push_str(&entry);
-            listed += 1;
-        }
-        if self.messages.len() > listed {
-            text = format!("{text}; +{} more", self.messages.len() - listed);
-        }
-        text + &end
+    /// For a program that may be a shell: one line that is a comment there, without a word of senders or operator.
+    pub(super) fn fixed(&self) -> String {
+        let (kind, filter) = match self.mode {
+            NotifierMode::AnyInbox => ("", ""),
+            NotifierMode::UnreadOnly => ("unread ", " --read-state unread"),
+        };
+        let wait = if self.messages.len() == 1 { "message waits" } else { "messages wait" };
+        format!("# {} {kind}{wait} in your mailbox: agents mail list{filter}", self.messages.len())
     }
 
     fn head(&self) -> String {
@@ -94,10 +79,10 @@ impl Occasion<'_> {
     }
 
     fn how_to_read(&self) -> String {
+        let post = self.base_url.map(|base| format!(" (or POST {base}/v1/mail/read)")).unwrap_or_default();
         format!(
-            "Read one with `agents mail read --message-ref REF` (or POST {base}/v1/mail/read), archive what is done with \
-             `agents mail archive --message-ref REF`; `agents mail list` shows all.",
-            base = self.base_url
+            "Read one with `agents mail read --message-ref REF`{post}, archive what is done with `agents mail archive \
+             --message-ref REF`; `agents mail list` shows all."
         )
     }
 }
@@ -122,7 +107,7 @@ mod tests {
             messages,
             new: messages.len(),
             mode: NotifierMode::UnreadOnly,
-            base_url: "http://127.0.0.1:4711",
+            base_url: Some("http://127.0.0.1:4711"),
             appendix: "",
         }
     }
@@ -148,13 +133,27 @@ mod tests {
     }
 
     #[test]
-    fn many_messages_are_counted_and_a_program_of_lines_gets_one() {
+    fn a_gateway_that_refuses_mail_is_not_named() {
+        let one = [message(1, "bob@x", "hi")];
+        let text = Occasion { base_url: None, ..occasion(&one) }.prompt(&Quoted::default());
+        assert!(text.contains("--message-ref REF`, archive") && !text.contains("POST"), "{text}");
+    }
+
+    #[test]
+    fn many_messages_are_counted() {
         let messages: Vec<MessageView> = (0..200).map(|n| message(n, &"é".repeat(150), &"世".repeat(90))).collect();
         let text = occasion(&messages).prompt(&quote(&messages, &NotifierSettings::default()));
         assert!(text.contains("\n+190 more\n"), "{text}");
-        let appendix = "x\n".repeat(9_000);
-        let line = Occasion { appendix: &appendix, ..occasion(&messages) }.one_line();
-        assert!(!line.contains('\n') && line.len() <= 4_095, "{}", line.len());
-        assert!(line.contains("agents mail list") && line.contains(" more. "), "{line}");
+    }
+
+    #[test]
+    fn a_program_that_may_be_a_shell_gets_a_comment_and_nobody_s_words() {
+        let messages = [message(1, "$(id)@x", "`touch /tmp/x`"), message(2, "y;z", "$(reboot)\n> f")];
+        let two = Occasion { appendix: "rm -rf /", ..occasion(&messages) };
+        assert_eq!(two.fixed(), "# 2 unread messages wait in your mailbox: agents mail list --read-state unread");
+        let one = Occasion { messages: &messages[..1], mode: NotifierMode::AnyInbox, ..two };
+        assert_eq!(one.fixed(), "# 1 message waits in your mailbox: agents mail list");
+        let harmless = |c: char| c.is_ascii_alphanumeric() || " #:-.".contains(c);
+        assert!([one.fixed(), two.fixed()].iter().all(|text| text.starts_with("# ") && text.chars().all(harmless)));
     }
 }

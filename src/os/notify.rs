@@ -24,7 +24,10 @@ impl Changes {
     pub fn add(&mut self, folder: &Path) -> bool {
         let files =
             WatchMask::MODIFY | WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVE | WatchMask::DELETE;
-        self.events.watches().add(folder, files | WatchMask::MOVE_SELF | WatchMask::ONLYDIR).is_ok()
+        self.events
+            .watches()
+            .add(folder, files | WatchMask::MOVE_SELF | WatchMask::DELETE_SELF | WatchMask::ONLYDIR)
+            .is_ok()
     }
 
     /// Waits for the next change, whichever.
