@@ -20,7 +20,7 @@ pub struct Conversation {
     pub turn_index: u64,
 }
 
-/// `current` was asked for, and there is none.
+/// `current` was asked for and there is none, or `exact` without an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoChat;
 
@@ -78,10 +78,11 @@ pub fn choose(
     let chat = match asked.map(|asked| (asked.mode, asked.id.clone())) {
         Some((ChatMode::New, _)) => Chat::New,
         Some((ChatMode::Exact, Some(id))) => Chat::Exact(id),
+        Some((ChatMode::Exact, None)) => return Err(NoChat),
         Some((ChatMode::ToolLastOrNew, _)) => Chat::Last,
         Some((ChatMode::Current, _)) => current().ok_or(NoChat)?,
-        Some((ChatMode::Auto | ChatMode::Exact, _)) | None if new_once => Chat::New,
-        Some((ChatMode::Auto | ChatMode::Exact, _)) | None => match (current(), template.startup.mode) {
+        Some((ChatMode::Auto, _)) | None if new_once => Chat::New,
+        Some((ChatMode::Auto, _)) | None => match (current(), template.startup.mode) {
             (Some(chat), _) => chat,
             (None, _) if now.turn_index > 0 => {
                 note = Some("the conversation's id is lost; the tool's last one is taken up".to_owned());

@@ -1,15 +1,18 @@
 //! Ending a turn before its time: at once, and by identity.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use super::artefacts::{Standing, Turn, last};
+use super::{
+    artefacts::{Standing, Turn, last},
+    settle::settle,
+};
 use crate::{
     model::{Moment, ProcessIdentity},
     os::{
         child::{self, GroupSignal},
         clock,
         files::{self, Durability, FileError},
-        process,
+        process::{self, Ended},
     },
     session::SessionRoot,
 };
@@ -65,7 +68,7 @@ pub async fn escalate(program: &ProcessIdentity) {
 /// Ends the running turn of a session that is to end, and waits for it. `false`: there was none.
 ///
 /// # Errors
-/// When the wish cannot be written down.
+/// When the wish cannot be written down, or a process of the turn outlives SIGKILL.
 pub fn end_now(root: &SessionRoot, grace: Duration) -> Result<bool, FileError> {
     let Some((turn, _)) = last(root) else { return Ok(false) };
     let pressed = interrupt(&turn, clock::now())?;
@@ -84,7 +87,14 @@ pub fn end_now(root: &SessionRoot, grace: Duration) -> Result<bool, FileError> {
         if let Some(program) = &program {
             child::signal_group(program, GroupSignal::Kill);
         }
-        process::wait_gone(&one, grace);
+        // A runner that was stopped, or hangs, must not go on in a session that is over.
+        if !process::wait_gone(&one, grace) && process::end(&one, Duration::ZERO) == Ended::NotAtAll {
+            let source = io::Error::other(format!("process {} outlived SIGKILL", one.pid));
+            return Err(FileError::Io { doing: "end the turn of", path: turn.folder().to_owned(), source });
+        }
+    }
+    if matches!(turn.standing(), Standing::Over(_) | Standing::Lost) {
+        settle(root, &turn, clock::now())?;
     }
     Ok(true)
 }

@@ -84,10 +84,25 @@ impl Moment {
         Self(self.0.checked_sub(span).unwrap_or(Timestamp::MIN))
     }
 
-    /// Reads any ISO timestamp that carries its offset. Naive ones are refused, as the contract demands.
+    /// Reads any ISO timestamp that carries its offset. Naive ones are refused, as the contract demands, and so are
+    /// offsets of a day and more.
     pub fn parse(text: &str) -> Option<Self> {
+        let time = &text[text.find(['T', 't', ' '])?..];
+        let offset = time.find(['+', '-']).and_then(|sign| time.get(sign + 1..sign + 3));
+        if offset.and_then(|hours| hours.parse().ok()).is_some_and(|hours: u32| hours > 23) {
+            return None;
+        }
         text.parse().ok().map(Self)
     }
+
+    /// Would it be a moment, but for its lying behind the last one that can be kept ([`Moment::LAST`])?
+    pub fn is_too_late(text: &str) -> bool {
+        let rest = ["9999-12-30", "9999-12-31"].iter().find_map(|day| text.strip_prefix(day));
+        Self::parse(text).is_none() && rest.is_some_and(|rest| Self::parse(&format!("9999-12-29{rest}")).is_some())
+    }
+
+    /// The last moment that can be kept, in seconds: two hours before the last day of the year 9999 in UTC.
+    pub const LAST: &str = "9999-12-30T22:00:00Z";
 
     /// As [`Moment::parse`], and a leap second (`23:59:60Z`, in any offset) is the first moment of the next day: no
     /// clock of ours ever shows it. `:60` anywhere else is refused.
@@ -128,6 +143,12 @@ mod tests {
         assert_eq!(moment.iso_millis(), "2026-11-21T11:52:33.000Z");
         assert_eq!(moment.compact(), "20261121-115233Z");
         assert!(Moment::parse("2026-11-21T11:52:33").is_none(), "naive times are refused");
+        assert!(Moment::parse("2026-11-21T11:52:33+23:59").is_some());
+        for wrong in ["+24:00", "+25:00", "-25:00", "+2500"] {
+            assert!(Moment::parse(&format!("2026-11-21T11:52:33{wrong}")).is_none(), "{wrong}");
+        }
+        assert!(Moment::parse(Moment::LAST).is_some() && !Moment::is_too_late(Moment::LAST));
+        assert!(Moment::is_too_late("9999-12-31T23:59:59Z") && !Moment::is_too_late("9999-12-31T25:59:59Z"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{Selectors, duration::duration};
 use crate::{
     api::{ChatMode, ChatSession, ExecutionOverride, ModelOverride, Reasoning, StartupChat},
     lifecycle::{self, HeadlessOptions},
+    model::Failure,
 };
 
 /// What `agents launch` says of turns that are processes.
@@ -159,14 +160,28 @@ pub(in crate::cli) struct TurnSubmit {
 
 impl TurnSubmit {
     /// The wish of the wire.
-    pub(in crate::cli) fn chat(&self) -> Option<ChatSession> {
-        let mode = self.chat_session.map(|word| match word {
+    ///
+    /// # Errors
+    /// Usage, for a mode and an id that do not go together.
+    pub(in crate::cli) fn chat(&self) -> Result<Option<ChatSession>, Failure> {
+        let Some(word) = self.chat_session else { return Ok(None) };
+        let mode = match word {
             ChatWord::New => ChatMode::New,
             ChatWord::Current => ChatMode::Current,
             ChatWord::ToolLastOrNew => ChatMode::ToolLastOrNew,
             ChatWord::Exact => ChatMode::Exact,
-        });
-        mode.map(|mode| ChatSession { mode, id: self.chat_session_id.clone() })
+        };
+        let named = self.chat_session_id.as_ref().is_some_and(|id| !id.trim().is_empty());
+        match (mode == ChatMode::Exact, self.chat_session_id.is_some()) {
+            (true, _) if !named => {
+                Err(Failure::usage("`--chat-session exact` needs the conversation's id", "add --chat-session-id ID"))
+            }
+            (false, true) => Err(Failure::usage(
+                "`--chat-session-id` goes with `--chat-session exact` only",
+                "leave out the id, or ask for `--chat-session exact`",
+            )),
+            _ => Ok(Some(ChatSession { mode, id: self.chat_session_id.clone() })),
+        }
     }
 }
 
@@ -212,4 +227,31 @@ pub(in crate::cli) struct OfRoot {
     /// The turn
     #[arg(long, value_name = "TURN", default_value = "")]
     pub(in crate::cli) turn: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        submit: TurnSubmit,
+    }
+
+    #[test]
+    fn a_mode_and_an_id_that_do_not_go_together_are_refused() {
+        let chat = |words: &str| Line::parse_from(format!("x {words}").split(' ')).submit.chat();
+        for wrong in [
+            "--chat-session exact",
+            "--chat-session new --chat-session-id q",
+            "--chat-session current --chat-session-id q",
+        ] {
+            assert!(chat(wrong).is_err(), "{wrong}");
+        }
+        let exact = chat("--chat-session exact --chat-session-id q").ok().flatten();
+        assert_eq!(exact.map(|chat| (chat.mode, chat.id)), Some((ChatMode::Exact, Some("q".to_owned()))));
+    }
 }

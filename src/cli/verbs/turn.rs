@@ -51,10 +51,11 @@ fn headless_target(context: &Context, selectors: &crate::cli::args::Selectors) -
 }
 
 fn submit(context: &Context, words: &TurnSubmit, report: &Reporter) -> Result<ExitCode, Failure> {
+    let chat = words.chat()?;
     let text = input::prompt(words.prompt.as_deref())?;
     let target = headless_target(context, &words.selectors)?;
     let options = TurnOptions {
-        chat: words.chat(),
+        chat,
         execution: words.model.execution(),
         at_once: false,
         only_start: false,

@@ -147,9 +147,12 @@ fn read_start(body: &Object<'_>, issues: &mut Issues) -> Option<ReminderStart> {
     match (body.not_null("start_after_seconds"), body.not_null("deliver_at_utc")) {
         (Some(field), None) => micros(&field, issues).map(ReminderStart::After),
         (None, Some(field)) => {
-            let moment = Moment::parse_civil(field.text(issues)?);
-            if moment.is_none() {
-                let rule = "a moment is an ISO timestamp with `Z` or an offset: 2026-11-21T17:00:00+01:00";
+            let text = field.text(issues)?;
+            let moment = Moment::parse_civil(text);
+            if moment.is_none() && Moment::is_too_late(text) {
+                field.breaks(&format!("it is later than the last moment that can be kept, {}", Moment::LAST), issues);
+            } else if moment.is_none() {
+                let rule = "a moment is an ISO timestamp with `Z` or an offset below a day: 2026-11-21T17:00:00+01:00";
                 field.breaks(rule, issues);
             }
             moment.map(|moment| ReminderStart::At(moment.epoch_micros()))
@@ -224,6 +227,8 @@ mod tests {
             (json!({ "start_after_seconds": null, "deliver_at_utc": "2026-11-21T10:00:00" }), "offset"),
             (json!({ "start_after_seconds": null, "deliver_at_utc": "tomorrow" }), "offset"),
             (json!({ "start_after_seconds": null, "deliver_at_utc": "2026-11-21T10:00:60Z" }), "offset"),
+            (json!({ "start_after_seconds": null, "deliver_at_utc": "2026-11-21T10:00:00+25:00" }), "offset"),
+            (json!({ "start_after_seconds": null, "deliver_at_utc": "9999-12-31T23:59:59Z" }), "later than the last"),
             (json!({ "interval_seconds": 5 }), "not allowed when mode=one_off"),
             (json!({ "mode": "repeat" }), "required when mode=repeat"),
             (json!({ "when_missed": "never" }), "literal_error"),

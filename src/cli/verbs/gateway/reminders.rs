@@ -272,12 +272,25 @@ fn ranking(gateway: &Gateway, words: &ReminderWords, me: Option<&str>) -> Result
     }
     let list: ReminderList = gateway.call(&Call::get("/v1/reminders"))?;
     let others = list.reminders.iter().filter(|one| Some(one.reminder_id.as_str()) != me).map(|one| one.ranking);
-    let place = if words.before_all {
-        others.min().map(|first| first.saturating_sub(1))
+    place(others, words.before_all).map(Some)
+}
+
+/// The ranking before all others, or behind them.
+fn place(others: impl Iterator<Item = i64>, before: bool) -> Result<i64, Failure> {
+    let (end, next) = if before {
+        let first = others.min();
+        (first, first.map(|first| first.checked_sub(1)))
     } else {
-        others.max().map(|last| last.saturating_add(1))
+        let last = others.max();
+        (last, last.map(|last| last.checked_add(1)))
     };
-    Ok(Some(place.unwrap_or_default()))
+    next.unwrap_or(Some(0)).ok_or_else(|| {
+        let (side, which) = if before { ("before", "lowest") } else { ("behind", "highest") };
+        Failure::refused(
+            format!("there is no place {side} all: a reminder has the {which} ranking, {}", end.unwrap_or_default()),
+            "give that one another place with `agents gateway reminders set ID --ranking N`",
+        )
+    })
 }
 
 fn ensure_enter(words: &ReminderWords) -> Option<bool> {
@@ -287,4 +300,16 @@ fn ensure_enter(words: &ReminderWords) -> Option<bool> {
 /// `--flag` or `--no-flag`, if one of them stands there.
 fn either(yes: bool, no: bool) -> Option<bool> {
     (yes || no).then_some(yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_nothing_before_the_lowest_ranking() {
+        let of = |others: &[i64], before| place(others.iter().copied(), before).ok();
+        assert_eq!((of(&[3, -2], true), of(&[3, -2], false), of(&[], true)), (Some(-3), Some(4), Some(0)));
+        assert_eq!((of(&[i64::MIN, 0], true), of(&[i64::MAX], false)), (None, None));
+    }
 }
