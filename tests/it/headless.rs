@@ -17,6 +17,8 @@ case "$word" in
   deaf) trap '' INT; echo "begun"; while [ -e "$RUNS" ]; do sleep 0.02; done ;;
   huge) head -c 9000000 /dev/zero | tr '\0' x; echo; echo end ;;
   garbage) printf '\377\376 {"type":\n\033[31m{]\n' ;;
+  many) yes | head -c 300000 ;;
+  endless) exec yes ;;
   exit) echo "half"; echo "why it failed" >&2; exit "$rest" ;;
 esac
 "#;
@@ -383,6 +385,47 @@ fn a_relaunch_goes_on_with_the_conversation_also_when_its_id_was_lost() {
     headless.world.agents(&words).fails(8, "works in a terminal", "--headless");
     let words = ["prompt", "--agent-id", &terminal.id, "--prompt", "x", "--model", "m"];
     headless.world.agents(&words).fails(2, "keeps its own model", "headless agent");
+}
+
+#[test]
+fn much_output_delays_neither_an_interrupt_nor_the_gateway() {
+    let headless = Headless::new("alpha");
+    let artefacts = headless.agent.root.join("manifest.turn-artifacts");
+    let size = |turn: &str, file: &str| std::fs::metadata(artefacts.join(turn).join(file)).map_or(0, |meta| meta.len());
+    headless.submit("many", &[]).ok();
+    let events = size("turn-0001", "canonical-events.jsonl");
+    assert!((1..2_000_000).contains(&events), "{events}");
+    let http = headless.attach();
+    let much = |turn: &str| {
+        eventually("much output", || match size(turn, "stdout.jsonl") {
+            size if size > 20_000_000 => Ok(()),
+            size => Err(size.to_string()),
+        });
+    };
+    let id = id_of(&http.post("/v1/requests", &prompt("endless")).ok());
+    headless.wait_for_run("endless");
+    let turn = headless.last();
+    much(&turn);
+    headless.world.agents(&["interrupt", "--agent-id", &headless.agent.id]).ok();
+    http.get("/health").ok();
+    let ended = Headless::settled(&http, &id);
+    assert!(ended.to_string().contains("interrupted"), "{ended}");
+    assert!(size(&turn, "canonical-events.jsonl") < 6_000_000);
+    // Without its runner: the gateway settles it, and answers meanwhile.
+    let id = id_of(&http.post("/v1/requests", &prompt("endless")).ok());
+    eventually("another turn", || if headless.last() == turn { Err("the old one".to_owned()) } else { Ok(()) });
+    let turn = headless.last();
+    much(&turn);
+    let pid = |file: &str, who: &str| {
+        headless.turn(&turn, file).and_then(|told| told[who].as_u64()).and_then(|pid| u32::try_from(pid).ok()).unwrap()
+    };
+    let (runner, program) = (pid("process.json", "runner_pid"), pid("process.json", "child_pid"));
+    signal(runner, Signal::KILL);
+    signal(program, Signal::KILL);
+    http.get("/health").ok();
+    let ended = Headless::settled(&http, &id);
+    assert!(ended.to_string().contains("nobody saw how the program ended"), "{ended}");
+    assert!(size(&turn, "canonical-events.jsonl") < 6_000_000);
 }
 
 /// A real tool, headless against the stub model: a conversation over turns, with a gateway and without.
