@@ -227,6 +227,9 @@ fn page(path: &str) -> Result<String, MemoryError> {
     if parts.contains(&"..") {
         return refuse("leads out with `..`");
     }
+    if parts.iter().any(|part| part.trim().is_empty()) {
+        return refuse("has a blank part");
+    }
     Ok(parts.join("/"))
 }
 
@@ -272,7 +275,7 @@ mod tests {
         {
             assert_eq!(page(given), Ok(wanted.to_owned()), "{given}");
         }
-        for wrong in ["", "  ", "/etc/passwd", "..", "a/../b", "a\0b", "a/.."] {
+        for wrong in ["", "  ", "/etc/passwd", "..", "a/../b", "a\0b", "a/..", "./ ", "a/ /b"] {
             assert!(matches!(page(wrong), Err(MemoryError::Refused(_))), "{wrong}");
         }
         assert!(a_page(".").is_err());
