@@ -335,9 +335,11 @@ impl<J: Journal> Act<'_, J> {
             }
             proven = None;
             let (waited, held) = (wait.since.elapsed(), self.is_held(before.as_ref(), &sight));
-            // A program that printed since and left the text where it is has not taken the Enter. One that is silent
-            // may only be slow, and a second Enter would answer whatever it asks next.
-            let awake = sight.look.now.window_activity > entered_at;
+            // A program that printed since (a line break, say, for which it took the Enter) and left the text where it is
+            // has not submitted it. One that is silent may only be slow, and a second Enter would answer whatever it
+            // asks next.
+            let printed = sight.look.now.window_activity > entered_at;
+            let awake = printed || before.as_ref().is_some_and(|before| sight.look.is_repainted(&before.look));
             if held && awake && enters == 1 && !is_recent(&sight.look.now) && waited >= self.timings.swallowed {
                 enters += 1;
                 if let Some(Err(outcome)) = self.press_enter(&sight.look, &format!("{}.2", self.delivery.id)).await {

@@ -172,6 +172,12 @@ impl Look {
         Self { rows: styled.iter().map(Row::text).collect(), styled, now }
     }
 
+    /// Shows this another picture than that one did? tmux dates what a pane prints by whole seconds only.
+    pub fn is_repainted(&self, earlier: &Self) -> bool {
+        let place = |look: &Self| (look.now.cursor_x, look.now.cursor_line(), look.now.alternate);
+        place(self) != place(earlier) || self.rows != earlier.rows
+    }
+
     /// What the terminal shows, as the agents' profiles read it.
     pub fn screen(&self) -> Screen {
         let plain = |row: &String| match row.as_str() {

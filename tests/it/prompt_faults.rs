@@ -14,7 +14,7 @@
 //! | agent exited to its shell | `an_agent_that_left_to_its_shell_gets_nothing` |
 //! | yes/no dialog | `a_dialog_needs_a_person` |
 //! | nothing shows that the prompt was taken | `an_agent_that_shows_nothing_leaves_it_unconfirmed_and_is_not_asked_twice` |
-//! | Enter swallowed, Enter taken for a line break | `an_enter_that_was_swallowed_is_pressed_once_more_and_no_more`, `an_enter_that_became_a_line_break_is_not_called_submitted` |
+//! | Enter swallowed, Enter taken for a line break | `an_enter_that_was_swallowed_is_pressed_once_more_and_no_more`, `an_enter_that_became_a_line_break_is_not_called_submitted`, `a_line_break_in_a_known_composer_is_followed_by_one_more_enter` |
 //! | slow or busy program | `a_slow_painter_gets_its_time`, `a_busy_agent_is_waited_for` |
 //! | agent dies mid-delivery | `an_agent_that_dies_while_it_is_typed_to_is_told` |
 //! | session renamed, pane resized mid-delivery | `a_renamed_session_and_a_resized_pane_change_nothing` |
@@ -285,6 +285,23 @@ fn an_enter_that_became_a_line_break_is_not_called_submitted() {
     let shown = live.ended(&id);
     live.log.wait_for_event("enter_too_soon");
     assert_eq!((shown["state"].as_str(), live.log.texts().len()), (Some("failed"), 0), "{shown}");
+}
+
+#[test]
+fn a_line_break_in_a_known_composer_is_followed_by_one_more_enter() {
+    // A busy tool reads the paste and the Enter behind it as one, and goes on without another word.
+    let world = World::new();
+    let folder = world.home().join("detectors");
+    std::fs::create_dir_all(&folder).unwrap();
+    let rules = "tool = \"scripted\"\nname = \"own\"\nversions = \">=0\"\n[composer]\nsign = '^❯ ?'\nindent = 2\n\
+        [[rules]]\nname = \"any\"\nproves = \"known\"\nregion = \"screen\"\npattern = '.'\n";
+    std::fs::write(folder.join("own.toml"), rules).unwrap();
+    let (agent, log) = world.tui("alpha", &["enter-gap=500"]);
+    log.wait_for_note("ready", 1);
+    let live = Live::over(world, agent, log);
+    let shown = live.completed(&live.send("one"));
+    assert_eq!(live.log.event_names(), ["enter_too_soon"]);
+    assert_eq!((live.log.wait_for(1)[0].text.trim(), live.log.noted("paste")), ("one", 1), "{shown:#}");
 }
 
 #[test]

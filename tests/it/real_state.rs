@@ -9,9 +9,10 @@ fn phase(agent: &Steered, phase: &str) -> Value {
     eventually(&format!("the phase `{phase}`"), || match agent.http.get("/v1/control/tui/state").ok() {
         state if state["turn"]["phase"] == phase => Ok(state),
         state => Err(format!(
-            "{:#}\n{:#}\nthe pane:\n{}",
+            "{:#}\n{:#}\n{:#}\nthe pane:\n{}",
             state["recent_transitions"],
             agent.http.get("/v1/explain").ok(),
+            agent.http.newest_request(),
             agent.world.screen(&agent.real.agent.pane)
         )),
     })

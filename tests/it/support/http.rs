@@ -108,6 +108,13 @@ impl Http {
         self.get(&format!("/v1/requests/{id}")).ok()
     }
 
+    /// The request that was made last, with its receipts; null while there is none.
+    #[track_caller]
+    pub fn newest_request(&self) -> Value {
+        let all = self.get("/v1/requests?limit=1").ok();
+        all["requests"][0]["request_id"].as_str().map(|id| self.shown(id)).unwrap_or_default()
+    }
+
     /// A POST whose body is not JSON, or not text.
     pub fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
         self.keep().send("POST", path, Some(body)).expect("an answer")
