@@ -43,6 +43,7 @@ mod notifier;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;
+mod prompt_follow;
 mod prompt_load;
 mod prompt_promises;
 mod prompt_recovery;

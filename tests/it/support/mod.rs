@@ -7,6 +7,7 @@ mod fixtures;
 mod follower;
 mod http;
 mod live;
+pub mod one_request;
 mod person;
 mod probe;
 mod real;
