@@ -14,7 +14,7 @@ use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument, TimingWishes},
     model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId, shell_quote},
     os::{
-        clock, lock, peer,
+        child, clock, lock, peer,
         process::{self, Ended},
         program,
         rendezvous::{Missed, Rendezvous},
@@ -204,9 +204,9 @@ fn start(
         .map_err(|error| Failure::internal(format!("could not open the readiness socket: {error}")))?;
     let words = gateway_words(&target.server, root, rendezvous.name(), options)?;
     let started = if options.background {
-        let child = program::start_detached(&words, root.path())
+        let child = child::start_detached(&words, root.path())
             .map_err(|error| Failure::internal(format!("could not start the gateway: {error}")))?;
-        Started { child, window: None }
+        Started { child: child.identity, window: None }
     } else {
         open_window(target, session, attach, &words, since)?
     };
