@@ -53,6 +53,7 @@ mod prompt_words;
 mod prompts;
 mod real_agents;
 mod real_prompts;
+mod real_recovery;
 mod real_state;
 mod real_states;
 mod reminders;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Http, Real, Tool, Turn, World, eventually_within};
+use super::{Http, Real, Tool, Turn, World, eventually_within, id_of, prompt};
 
 /// How long a real tool may take for a step on a busy machine. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -30,6 +30,26 @@ impl Steered {
     #[track_caller]
     pub fn send(&self, text: &str) -> String {
         self.http.queue_prompt(text)
+    }
+
+    /// Queues a prompt, and sends the same again until it is answered: what a careful caller does.
+    #[track_caller]
+    pub fn send_surely(&self, text: &str, key: &str) -> String {
+        let (http, body) = (self.http.with("Idempotency-Key", key), prompt(text).to_string());
+        eventually_within(PATIENCE, "an answer", || {
+            let mut connection = http.try_keep().map_err(|error| error.to_string())?;
+            match connection.send("POST", "/v1/requests", Some(body.as_bytes())) {
+                Ok(answer) if answer.status == 200 => Ok(id_of(&answer.json())),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+
+    /// Kills the gateway as it is, and starts the next one.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.world.kill_gateways();
+        self.http = Http::new(self.world.attach_quietly(&self.real.agent));
     }
 
     /// Queues an interrupt; returns its id.
