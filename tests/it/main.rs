@@ -44,6 +44,7 @@ mod on_draft;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;
+mod prompt_follow;
 mod prompt_load;
 mod prompt_promises;
 mod prompt_recovery;
