@@ -27,6 +27,7 @@ mod ending;
 mod eyes;
 mod files;
 mod headless;
+mod headless_turns;
 mod http;
 mod http_faults;
 mod instruments;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{Selectors, duration::duration};
 use crate::{
-    api::{ChatMode, ChatSession, ExecutionOverride, ModelOverride, Reasoning, StartupChat},
+    api::{ChatMode, ChatSession, ExecutionOverride, KeepTurns, ModelOverride, Reasoning, StartupChat},
     lifecycle::{self, HeadlessOptions},
     model::Failure,
 };
@@ -27,6 +27,43 @@ pub(in crate::cli) struct LaunchHeadless {
     /// How hard it thinks: 0, 1, 2…
     #[arg(long, value_name = "LEVEL", requires = "headless")]
     pub(in crate::cli) reasoning_level: Option<u64>,
+    #[command(flatten)]
+    pub(in crate::cli) keep: Keep,
+}
+
+/// How long the files of turns stay.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli) struct Keep {
+    /// So many turns keep their files, the newest ones; `off`: all [default: 1000]
+    #[arg(long, value_name = "COUNT|off", requires = "headless", value_parser = limit)]
+    keep_turns: Option<Limit>,
+    /// For so many days after its end a turn keeps its files; `off`: for ever [default: off]
+    #[arg(long, value_name = "DAYS|off", requires = "headless", value_parser = limit)]
+    keep_days: Option<Limit>,
+}
+
+/// A number above zero, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit(Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit(None)),
+        text => match text.parse() {
+            Ok(number) if number > 0 => Ok(Limit(Some(number))),
+            _ => Err("give a number above zero, or `off`".to_owned()),
+        },
+    }
+}
+
+impl Keep {
+    fn wish(self) -> KeepTurns {
+        let usual = KeepTurns::default();
+        KeepTurns {
+            turns: self.keep_turns.map_or(usual.turns, |limit| limit.0),
+            days: self.keep_days.map_or(usual.days, |limit| limit.0),
+        }
+    }
 }
 
 impl LaunchHeadless {
@@ -37,7 +74,12 @@ impl LaunchHeadless {
             Some("last") => StartupChat { mode: ChatMode::ToolLastOrNew, id: None },
             Some(id) => StartupChat { mode: ChatMode::Exact, id: Some(id.to_owned()) },
         };
-        let options = HeadlessOptions { startup, model: self.model.clone(), reasoning_level: self.reasoning_level };
+        let options = HeadlessOptions {
+            startup,
+            model: self.model.clone(),
+            reasoning_level: self.reasoning_level,
+            keep: self.keep.wish(),
+        };
         self.headless.then_some(options)
     }
 }
@@ -57,6 +99,8 @@ pub(in crate::cli) struct JoinHeadless {
     /// The conversation of the first turn: `last`, or the tool's id of one [default: a new one]
     #[arg(long, value_name = "last|ID", requires = "headless")]
     pub(in crate::cli) resume_id: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) keep: Keep,
 }
 
 impl JoinHeadless {
@@ -67,6 +111,7 @@ impl JoinHeadless {
             resume_id: self.resume_id.clone(),
             model: None,
             reasoning_level: None,
+            keep: self.keep,
         };
         let variable = |text: &String| match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
