@@ -44,7 +44,7 @@ mod template;
 mod view;
 
 pub use artefacts::{Standing, Turn, last, turns, unrecorded};
-pub use conversation::{Chosen, Conversation, NoChat, choose};
+pub use conversation::{Chosen, Conversation, NoChat, begin_with, choose};
 pub use interrupt::{Pressed, end_now, escalate, interrupt};
 pub use retention::{old, remove};
 pub use runner::run;

@@ -55,6 +55,7 @@ mod real_agents;
 mod real_prompts;
 mod real_state;
 mod real_states;
+mod relaunch_chat;
 mod reminders;
 mod scripted;
 mod servers;

@@ -230,6 +230,58 @@ impl TurnSubmit {
     }
 }
 
+/// `agents relaunch`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Relaunch {
+    #[command(flatten)]
+    pub(in crate::cli) selectors: Selectors,
+    /// Which conversation [default: a headless agent goes on with its own, another one starts as it was launched]
+    #[arg(long, value_enum, value_name = "MODE")]
+    chat_session_mode: Option<RelaunchWord>,
+    /// Its id, with --chat-session-mode exact
+    #[arg(long, value_name = "ID", requires = "chat_session_mode")]
+    chat_session_id: Option<String>,
+}
+
+/// Which conversation a program begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum RelaunchWord {
+    /// A fresh one
+    New,
+    /// The one that the tool used last
+    ToolLastOrNew,
+    /// The one with --chat-session-id
+    Exact,
+}
+
+impl Relaunch {
+    /// The wish; `None` if there is none.
+    ///
+    /// # Errors
+    /// Usage, for a mode and an id that do not go together.
+    pub(in crate::cli) fn chat(&self) -> Result<Option<StartupChat>, Failure> {
+        let id = self.chat_session_id.clone().filter(|id| !id.trim().is_empty() && !id.starts_with('-'));
+        let (mode, id) = match (self.chat_session_mode, id) {
+            (None, _) => return Ok(None),
+            (Some(RelaunchWord::Exact), Some(id)) => (ChatMode::Exact, Some(id)),
+            (Some(RelaunchWord::Exact), None) => {
+                let message = "`--chat-session-mode exact` needs the conversation's id";
+                return Err(Failure::usage(message, "add --chat-session-id ID"));
+            }
+            (Some(_), _) if self.chat_session_id.is_some() => {
+                return Err(Failure::usage(
+                    "`--chat-session-id` goes with `--chat-session-mode exact` only",
+                    "leave out the id, or ask for `--chat-session-mode exact`",
+                ));
+            }
+            (Some(RelaunchWord::New), _) => (ChatMode::New, None),
+            (Some(RelaunchWord::ToolLastOrNew), _) => (ChatMode::ToolLastOrNew, None),
+        };
+        Ok(Some(StartupChat { mode, id }))
+    }
+}
+
 /// One turn.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhichTurn {
