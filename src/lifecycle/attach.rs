@@ -24,11 +24,12 @@ use crate::{
     tmux::{Commands, PaneFacts, Server, SessionFacts, TmuxError, change},
 };
 
-/// How long a gateway may take from its first instruction to being public.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a gateway may take from its first instruction to being public. One that fails says so at once; only one that
+/// is kept from running waits this long, beside agents that compile, on a disk that others write to.
+const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a new gateway may take for its first answer. It has said that it is ready; a machine may be busy.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an old gateway gets to finish what it does.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
