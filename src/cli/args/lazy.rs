@@ -86,7 +86,7 @@ mod tests {
             &["--json", "gateway", "status", "--agent-name", "a", "-v"][..],
             &["gateway", "run", "--session-root", "/x", "--ready", "r", "--quiet"],
             &["gateway", "requests", "list", "--home", "/h", "--color", "never"],
-            &["gateway", "mail-notifier", "enable", "--agent-id", "a"],
+            &["gateway", "mail-notifier", "enable", "--interval-seconds", "60", "--agent-id", "a"],
             &["memory", "memo", "show", "--current-session"],
             &["mail", "list", "--agent-name", "a"],
             &["turn", "list", "--tmux-socket", "s"],
