@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -
     if report.wants_json() {
         render::json(&launch::describe(&created));
     } else {
-        launch::print(&created, "relaunched");
+        launch::print(&created, "relaunched", None);
     }
     Ok(ExitCode::SUCCESS)
 }
