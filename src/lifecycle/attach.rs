@@ -92,6 +92,10 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
         Live::Passing { owner } if !options.restart => {
             return Err(unresponsive(owner, "it has been starting or stopping for too long"));
         }
+        // Said before a gateway that runs is ended for one that must not start: the remembered host needs the consent again.
+        _ if options.host.or(attach.desired_host) == Some(Host::Any) && !options.allow_remote => {
+            return Err(open_to_the_network());
+        }
         Live::Offline => {}
         dead @ Live::Dead { .. } => notes.extend(withdraw::withdraw(target, &dead)?.1),
         running => notes.extend(end_gateway(target, &running)?.1),
@@ -119,7 +123,8 @@ fn unresponsive(owner: Option<Owner>, why: &str) -> Failure {
 fn open_to_the_network() -> Failure {
     Failure::usage(
         "0.0.0.0 is open to the network",
-        "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token",
+        "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token; or attach \
+         with --gateway-host 127.0.0.1",
     )
 }
 

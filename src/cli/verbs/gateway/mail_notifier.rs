@@ -68,7 +68,7 @@ fn show(status: &NotifierStatus) {
         (true, None) => "on".to_owned(),
         (false, _) => "off".to_owned(),
     };
-    let never = || "never".to_owned();
+    let (never, none) = (|| "never".to_owned(), || "none".to_owned());
     let blocks = format!(
         "{}, {}, verifier {} ({} tokens), {} characters each, {} in all",
         status.notify_block_render.name(),
@@ -87,11 +87,11 @@ fn show(status: &NotifierStatus) {
         ("notifier", state),
         ("mailbox", status.support_error.clone().unwrap_or_else(|| "watched".to_owned())),
         ("messages", status.mode.name().to_owned()),
-        ("appendix", status.appendix_text.clone()),
+        ("appendix", Some(&status.appendix_text).filter(|text| !text.is_empty()).map_or_else(none, String::clone)),
         ("context", context),
         ("notes", blocks),
         ("last look", status.last_poll_at_utc.clone().unwrap_or_else(never)),
         ("last told", status.last_notification_at_utc.clone().unwrap_or_else(never)),
-        ("last error", status.last_error.clone().unwrap_or_else(|| "none".to_owned())),
+        ("last error", status.last_error.clone().unwrap_or_else(none)),
     ]);
 }
