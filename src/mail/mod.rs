@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 pub use desk::{Desk, Session};
 pub use error::MailError;
+use filesystem::Progress;
 
 use crate::{
     api::{MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView},
@@ -29,6 +30,9 @@ pub struct Mailbox {
     binding: MailBinding,
     transport: Transport,
 }
+
+/// A call that was checked and begun, and may have to wait for somebody else.
+type Step<T> = Result<Progress<T>, MailError>;
 
 #[derive(Debug, Clone)]
 enum Transport {
@@ -92,10 +96,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::UnknownMessage`] for a reference that names none (in that folder, if one is given).
     pub fn show(&self, message: &str, folder: Option<&BoxName>, mark_read: bool) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.show(message, folder, mark_read),
-            Transport::Jmap(account) => account.show(message, folder, mark_read),
-        }
+        self.showing(message, folder, mark_read)?.now()
     }
 
     /// Sends. What is returned is delivered to everybody it is for.
@@ -103,10 +104,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`]: nobody got it.
     pub fn send(&self, draft: &MailDraft) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.send(draft),
-            Transport::Jmap(account) => account.send(draft),
-        }
+        self.sending(draft)?.now()
     }
 
     /// Leaves a note of the operator in this mailbox.
@@ -114,12 +112,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::Unsupported`] over JMAP.
     pub fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.post(post),
-            Transport::Jmap(_) => {
-                Err(MailError::Unsupported("a JMAP mailbox takes no notes of the operator".to_owned()))
-            }
-        }
+        self.posting(post)?.now()
     }
 
     /// Answers a message, and marks it answered.
@@ -127,10 +120,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`]; refused where the message wants no answer, or where two programs answer each other without end.
     pub fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.reply(reply),
-            Transport::Jmap(account) => account.reply(reply),
-        }
+        self.replying(reply)?.now()
     }
 
     /// Sets and clears flags of all these messages, or of none.
@@ -138,10 +128,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`].
     pub fn mark(&self, messages: &[String], flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.mark(messages, flags),
-            Transport::Jmap(account) => account.mark(messages, flags),
-        }
+        self.marking(messages, flags)?.now()
     }
 
     /// Moves all these messages to a folder, which is made if it is not there, or none.
@@ -149,9 +136,50 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`].
     pub fn relocate(&self, messages: &[String], folder: &BoxName) -> Result<Vec<MessageView>, MailError> {
+        self.moving(messages, folder)?.now()
+    }
+
+    fn showing(&self, message: &str, folder: Option<&BoxName>, mark_read: bool) -> Step<MessageView> {
         match &self.transport {
-            Transport::Filesystem(account) => account.relocate(messages, folder),
-            Transport::Jmap(account) => account.relocate(messages, folder),
+            Transport::Filesystem(account) => account.show(message, folder, mark_read),
+            Transport::Jmap(account) => account.show(message, folder, mark_read).map(Progress::Done),
+        }
+    }
+
+    fn sending(&self, draft: &MailDraft) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.send(draft).map(Progress::Waits),
+            Transport::Jmap(account) => account.send(draft).map(Progress::Done),
+        }
+    }
+
+    fn posting(&self, post: &MailPost) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.post(post).map(Progress::Waits),
+            Transport::Jmap(_) => {
+                Err(MailError::Unsupported("a JMAP mailbox takes no notes of the operator".to_owned()))
+            }
+        }
+    }
+
+    fn replying(&self, reply: &MailReply) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.reply(reply).map(Progress::Waits),
+            Transport::Jmap(account) => account.reply(reply).map(Progress::Done),
+        }
+    }
+
+    fn marking(&self, messages: &[String], flags: MailFlags) -> Step<Vec<MessageView>> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.mark(messages, flags).map(Progress::Waits),
+            Transport::Jmap(account) => account.mark(messages, flags).map(Progress::Done),
+        }
+    }
+
+    fn moving(&self, messages: &[String], folder: &BoxName) -> Step<Vec<MessageView>> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.relocate(messages, folder).map(Progress::Waits),
+            Transport::Jmap(account) => account.relocate(messages, folder).map(Progress::Done),
         }
     }
 

@@ -1,13 +1,15 @@
 //! The mail of agents: over HTTP, from the command line with and without a gateway, and between two of them.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     process::{Child, Stdio},
 };
 
+use inotify::{Inotify, WatchMask};
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Answer, Http, Run, World, edit, eventually, port_of, signal};
@@ -415,6 +417,61 @@ fn a_mail_server_that_hangs_holds_up_nobody_else() {
     assert_eq!(http.get("/v1/mail/resolve-live").ok()["mailbox"]["stalwart"]["jmap_url"], url);
     drop((asked, hanging));
     assert!(!alpha.log().contains("swordfish"));
+}
+
+#[test]
+fn a_sender_that_waits_for_a_lock_holds_up_nobody_else() {
+    let world = World::new();
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map(|name| with_mailbox(&world, name));
+    let http = gateway(&world, &alpha);
+    let first = send(&world, &gamma, ALPHA, "first", "x");
+    // Somebody outside has beta's mailbox, with a lock as this program makes it.
+    let path = world.home().join("mailbox/locks/addresses").join(format!("{BETA}.lock"));
+    let held = File::options().create(true).append(true).mode(0o1600).open(&path).unwrap();
+    held.set_permissions(std::fs::Permissions::from_mode(0o1600)).unwrap();
+    held.lock().unwrap();
+    let mut asked = Inotify::init().unwrap();
+    asked.watches().add(&path, WatchMask::OPEN).unwrap();
+    let letter = |to: &str, subject: &str| json!({"to": [to], "subject": subject, "body_content": "b"});
+    // More of them than the gateway has threads.
+    let senders: Vec<_> = (0..6)
+        .map(|n| {
+            let (http, letter) = (http.with("Idempotency-Key", &format!("k{n}")), letter(BETA, &format!("n{n}")));
+            std::thread::spawn(move || http.post("/v1/mail/send", &letter).ok())
+        })
+        .collect();
+    let mut attempts = 0;
+    eventually("all of them to ask for the lock", || {
+        attempts += asked.read_events(&mut [0; 4096]).map_or(0, Iterator::count);
+        if attempts < 60 { Err(attempts.to_string()) } else { Ok(()) }
+    });
+
+    // Everything else goes on: what reads, what changes the sender's own mailbox, and what is for somebody else.
+    http.get("/health").ok();
+    http.get("/v1/status").ok();
+    assert_eq!(http.get("/v1/mail/status").ok()["address"], ALPHA);
+    assert_eq!(http.post("/v1/mail/list", &json!({})).ok()["unread_count"], 1);
+    assert_eq!(http.post("/v1/mail/read", &json!({"message_ref": first})).ok()["message"]["unread"], false);
+    http.post("/v1/mail/archive", &json!({"message_refs": [first]})).ok();
+    let note = http.post("/v1/mail/send", &letter("gamma@agents.localhost", "for gamma")).ok();
+    assert_eq!(note["message"]["box"], "sent");
+    mail(&world, &alpha, &["send", "--to", ALPHA, "--subject", "for me", "--body-content", "b"]).ok();
+    assert_eq!(mail_json(&world, &gamma, &["list"])["message_count"], 1);
+    assert_eq!(mail_json(&world, &beta, &["list"])["message_count"], 0, "nobody went past the lock");
+    assert!(senders.iter().all(|sender| !sender.is_finished()));
+
+    drop(held);
+    let mut sent: Vec<Value> =
+        senders.into_iter().map(|sender| sender.join().unwrap()["message"]["subject"].take()).collect();
+    sent.sort_by_key(Value::to_string);
+    assert_eq!(sent, (0..6).map(|n| json!(format!("n{n}"))).collect::<Vec<_>>());
+    // Once each, also for who asks again.
+    let again = http.with("Idempotency-Key", "k0").post("/v1/mail/send", &letter(BETA, "n0")).ok();
+    assert_eq!(again["message"]["subject"], "n0");
+    let got = mail_json(&world, &beta, &["list"]);
+    let mut got: Vec<Value> = got["messages"].as_array().unwrap().iter().map(|one| one["subject"].clone()).collect();
+    got.sort_by_key(Value::to_string);
+    assert_eq!(got, sent);
 }
 
 /// A command that goes on, and its lines.
