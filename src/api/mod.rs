@@ -56,7 +56,7 @@ pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPl
 pub use memory::{MemoryAnswer, MemoryCall, MemoryPaths, PageEntry, PageKind};
 pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
-    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, NotifierWait, SharedTokens, WaitsFor,
 };
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};

@@ -72,6 +72,7 @@ fn routes(app: App) -> Router {
             "/v1/mail-notifier",
             get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
         )
+        .route("/v1/mail-notifier/waiting", get(routes::mail_notifier::waiting))
         .route("/v1/reconcile", post(routes::reconcile::decide))
         // its memory
         .route("/v1/memory", get(routes::memory::paths))
