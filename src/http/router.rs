@@ -90,6 +90,7 @@ fn routes(app: App) -> Router {
         .route("/v1/mail/list", post(routes::mail::list))
         .route("/v1/mail/peek", post(routes::mail::peek))
         .route("/v1/mail/read", post(routes::mail::read))
+        .route("/v1/mail/attachment", post(routes::mail::attachment))
         .route("/v1/mail/send", post(routes::mail::send))
         .route("/v1/mail/post", post(routes::mail::post))
         .route("/v1/mail/reply", post(routes::mail::reply))

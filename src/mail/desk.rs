@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::{
     sync::Semaphore,
@@ -16,8 +17,8 @@ use tokio::{
 use super::{MailError, Mailbox, filesystem::Progress};
 use crate::{
     api::{
-        MailAnswer, MailBinding, MailCall, MailChanged, MailDone, MailGateway, MailList, MailQuery, MailStatus,
-        Manifest, MessageView, resolve_live,
+        MailAnswer, MailAttached, MailBinding, MailCall, MailChanged, MailDone, MailGateway, MailList, MailQuery,
+        MailStatus, Manifest, MessageView, resolve_live,
     },
     model::BoxName,
 };
@@ -67,6 +68,9 @@ impl Mailbox {
             MailCall::List(query) => Progress::Done(self.listed(query)?),
             MailCall::Peek { message_ref, folder } => self.showing(message_ref, folder.as_ref(), false)?.map(done),
             MailCall::Read { message_ref, folder } => self.showing(message_ref, folder.as_ref(), true)?.map(done),
+            MailCall::Attachment { message_ref, attachment_id } => {
+                Progress::Done(self.attached(message_ref, attachment_id)?)
+            }
             MailCall::Send(draft) => self.sending(draft)?.map(done),
             MailCall::Post(post) => self.posting(post)?.map(done),
             MailCall::Reply(reply) => self.replying(reply)?.map(done),
@@ -74,6 +78,17 @@ impl Mailbox {
             MailCall::Move { message_refs, destination } => self.moving(message_refs, destination)?.map(changed),
             MailCall::Archive { message_refs } => self.moving(message_refs, &BoxName::archive())?.map(changed),
         })
+    }
+
+    fn attached(&self, message_ref: &str, attachment_id: &str) -> Result<MailAnswer, MailError> {
+        let (attachment, content) = self.attachment(message_ref, attachment_id)?;
+        Ok(MailAnswer::Attached(Box::new(MailAttached {
+            operation: "attachment".to_owned(),
+            identity: self.identity(),
+            message_ref: message_ref.to_owned(),
+            attachment,
+            content_base64: BASE64_STANDARD.encode(content),
+        })))
     }
 
     fn listed(&self, query: &MailQuery) -> Result<MailAnswer, MailError> {

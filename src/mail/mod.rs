@@ -20,9 +20,30 @@ pub use error::MailError;
 use filesystem::Progress;
 
 use crate::{
-    api::{MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView},
+    api::{
+        AttachmentView, MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView,
+    },
     model::BoxName,
 };
+
+/// Most bytes of an attachment that is sent to a server, or fetched from a mailbox.
+pub const LARGEST_ATTACHMENT: u64 = 25 * 1024 * 1024;
+
+/// The attachment with this id, of those of a message.
+fn attachment_of(all: Vec<AttachmentView>, message: &str, wanted: &str) -> Result<AttachmentView, MailError> {
+    let found = all.into_iter().find(|file| file.attachment_id == wanted).ok_or_else(|| {
+        let (message, wanted) = (message.escape_debug(), wanted.escape_debug());
+        MailError::NoAttachment(format!("the message `{message}` has no attachment `{wanted}`"))
+    })?;
+    match found.size_bytes {
+        Some(bytes) if bytes > LARGEST_ATTACHMENT => Err(too_large(bytes)),
+        _ => Ok(found),
+    }
+}
+
+fn too_large(bytes: u64) -> MailError {
+    MailError::Invalid(format!("the attachment has {bytes} bytes; at most {LARGEST_ATTACHMENT} are fetched"))
+}
 
 /// The mailbox of one agent. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -180,6 +201,18 @@ impl Mailbox {
         match &self.transport {
             Transport::Filesystem(account) => account.relocate(messages, folder).map(Progress::Waits),
             Transport::Jmap(account) => account.relocate(messages, folder).map(Progress::Done),
+        }
+    }
+
+    /// An attachment of a message, with what is in it: what was sent, or nothing.
+    ///
+    /// # Errors
+    /// [`MailError::NoAttachment`] where the message has none of that id, or where it is gone or another one now;
+    /// [`MailError::Invalid`] for more than [`LARGEST_ATTACHMENT`] bytes.
+    pub fn attachment(&self, message: &str, attachment: &str) -> Result<(AttachmentView, Vec<u8>), MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.attachment(message, attachment),
+            Transport::Jmap(account) => account.attachment(message, attachment),
         }
     }
 

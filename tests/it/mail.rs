@@ -245,6 +245,64 @@ fn every_wrong_use_of_the_routes_is_named() {
 }
 
 #[test]
+fn an_attachment_becomes_a_file_and_nothing_else() {
+    let world = World::new();
+    let (alpha, beta) = (with_mailbox(&world, "alpha"), with_mailbox(&world, "beta"));
+    let http = gateway(&world, &beta);
+    let plan = world.work().join("plan.bin");
+    std::fs::write(&plan, b"the plan\0\xff\n").unwrap();
+    let path = plan.to_str().unwrap();
+    let files = json!([{"path": path}, {"path": path, "label": "../../.ssh/\u{1b}[2Jkeys"}]);
+    let letter = json!({"to": [ALPHA], "subject": "s", "body_content": "b", "attachments": files});
+    let sent = http.post("/v1/mail/send", &letter).ok()["message"]["message_ref"].take();
+    let sent = sent.as_str().unwrap();
+    for (place, with_gateway) in [("without", false), ("with", true)] {
+        let folder = world.work().join(place);
+        std::fs::create_dir(&folder).unwrap();
+        if with_gateway {
+            gateway(&world, &alpha);
+        }
+        let to = folder.to_str().unwrap();
+        let save =
+            |words: &[&str]| mail(&world, &alpha, &[&["save", "--message-ref", sent, "--to", to], words].concat());
+        save(&[]).fails(2, "2 attachments: 1 plan.bin, 2 ../../.ssh/keys", "--attachment NUMBER");
+        let saved = save(&["--attachment", "1", "--json"]).json();
+        assert_eq!(saved["path"], folder.join("plan.bin").to_str().unwrap());
+        assert_eq!(std::fs::read(folder.join("plan.bin")).unwrap(), b"the plan\0\xff\n");
+        std::fs::write(folder.join("plan.bin"), "mine").unwrap();
+        save(&["--attachment", "plan.bin"]).fails(8, "is there already", "--force");
+        assert_eq!(std::fs::read(folder.join("plan.bin")).unwrap(), b"mine");
+        save(&["--attachment", "plan.bin", "--force"]).ok();
+        assert!(save(&["--attachment", "2"]).ok().contains("keys (application/octet-stream, 11 bytes)"));
+        let mut names: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["keys", "plan.bin"]);
+        save(&["--attachment", "3"]).fails(3, "no one attachment `3`", "agents mail peek");
+        let nowhere = format!("{to}/nowhere/file");
+        let words = ["save", "--message-ref", sent, "--attachment", "1", "--to", &nowhere];
+        mail(&world, &alpha, &words).fails(2, "is no place for a file", "--to");
+        let unknown = ["save", "--message-ref", "filesystem:msg-20261121T115826Z-00000000000000000000000000000000"];
+        mail(&world, &alpha, &unknown).fails(3, "there is no message", "agents mail list");
+    }
+    // Over HTTP; what is gone, changed, or never was there is told apart from what was sent.
+    let ask = |id: &Value| http.post("/v1/mail/attachment", &json!({"message_ref": sent, "attachment_id": id}));
+    let peeked = http.post("/v1/mail/peek", &json!({"message_ref": sent})).ok();
+    let id = &peeked["message"]["attachments"][0]["attachment_id"];
+    let answer = ask(id).ok();
+    assert_eq!((&answer["operation"], &answer["content_base64"]), (&json!("attachment"), &json!("dGhlIHBsYW4A/wo=")));
+    assert_eq!(answer["attachment"], peeked["message"]["attachments"][0]);
+    std::fs::write(&plan, b"the plan\0\xfe\n").unwrap();
+    for (answer, why) in [(ask(id), "was changed"), (ask(&json!("other")), "has no attachment `other`")] {
+        let (status, code, detail) = refusal(&answer);
+        assert_eq!((status, code.as_str(), detail.contains(why)), (404, "no_attachment", true), "{detail}");
+    }
+    ask(&json!("")).refused(422);
+}
+
+#[test]
 fn a_mailbox_comes_and_goes_while_the_gateway_runs() {
     let world = World::new();
     let beta = with_mailbox(&world, "beta");

@@ -6,6 +6,8 @@
 //! registered. Whoever writes holds the locks; readers hold none, and neither does who waits for one (`pending`).
 
 mod account;
+mod attached;
+mod change;
 mod compose;
 mod deliver;
 mod found;
