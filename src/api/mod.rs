@@ -38,7 +38,7 @@ pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
 pub use headless::{
-    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, LastStarted, NextPrompt, ProcessFile,
+    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, KeepTurns, LastStarted, NextPrompt, ProcessFile,
     StartupChat, TurnEnd, TurnPlan, TurnProcesses,
 };
 pub use instance::{ControlClient, CurrentInstance, Owner};

@@ -22,7 +22,9 @@ use clap_complete::Shell;
 pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
-pub(super) use self::headless::{Detail, JoinHeadless, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
+pub(super) use self::headless::{
+    Detail, JoinHeadless, LaunchHeadless, OfRoot, Relaunch, Turn, TurnModel, TurnSubmit, WhichTurn,
+};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
     AnsweredState, Content, Mail, MailBind, MailList, MailSave, MailWatch, Placement, PostPolicy, ReadState,
@@ -127,7 +129,7 @@ pub(super) enum Command {
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
-    Relaunch(Selectors),
+    Relaunch(Relaunch),
     /// Remove the files of sessions that are gone; without a selector, of all of them
     Cleanup {
         #[command(flatten)]
@@ -410,7 +412,7 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Show(selectors)
         | Command::State(selectors)
         | Command::Stop(selectors)
-        | Command::Relaunch(selectors)
+        | Command::Relaunch(Relaunch { selectors, .. })
         | Command::Interrupt(selectors)
         | Command::Prompt(DirectPrompt { selectors, .. })
         | Command::Cleanup { selectors, .. }

@@ -49,7 +49,7 @@ pub(super) fn run(cli: Cli, report: &Reporter) -> Result<ExitCode, Failure> {
         Command::HeadlessTurn(words) => turn::runner(&words),
         Command::HeadlessView(words) => turn::view(&words),
         Command::Stop(selectors) => stop::run(&context()?, &selectors, report),
-        Command::Relaunch(selectors) => relaunch::run(&context()?, &selectors, report),
+        Command::Relaunch(words) => relaunch::run(&context()?, &words, report),
         Command::Cleanup { selectors, yes } => cleanup::run(&context()?, &selectors, yes, report),
         Command::Gateway(words) => gateway::run(&context()?, words, report),
         Command::Mail(words) => mail::run(&context()?, &words, report),
