@@ -29,7 +29,7 @@ pub(super) use self::headless::{
 pub(super) use self::lazy::{Lazy, parse};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
-    AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
+    AnsweredState, Content, Mail, MailBind, MailList, MailSave, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
