@@ -18,6 +18,7 @@ mod mail_call;
 mod manifest;
 mod memory;
 mod notifier;
+mod on_draft;
 mod ready;
 mod recording;
 mod registry;
@@ -58,6 +59,7 @@ pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
     NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
 };
+pub use on_draft::OnDraft;
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
@@ -96,6 +98,9 @@ pub const ERROR_CODE_HEADER: &str = "agents-error-code";
 
 /// Request header with the longest wait; [`parse_expires_in`] reads it.
 pub const EXPIRES_IN_HEADER: &str = "agents-expires-in";
+
+/// Request header with what to do with a draft; one of the words of [`OnDraft`].
+pub const ON_DRAFT_HEADER: &str = "agents-on-draft";
 
 /// A document with rules between its fields.
 pub trait Document: Serialize + DeserializeOwned {

@@ -14,7 +14,7 @@ use crate::{
     api::{AttachContract, CurrentInstance, Host, Owner, Place, Readiness, StatusDocument, TimingWishes},
     model::{ErrorCode, Failure, Moment, ProcessIdentity, WindowId, shell_quote},
     os::{
-        clock, lock, peer,
+        child, clock, lock, peer,
         process::{self, Ended},
         program,
         rendezvous::{Missed, Rendezvous},
@@ -24,11 +24,12 @@ use crate::{
     tmux::{Commands, PaneFacts, Server, SessionFacts, TmuxError, change},
 };
 
-/// How long a gateway may take from its first instruction to being public.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a gateway may take from its first instruction to being public. One that fails says so at once; only one that
+/// is kept from running waits this long, beside agents that compile, on a disk that others write to.
+const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a new gateway may take for its first answer. It has said that it is ready; a machine may be busy.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an old gateway gets to finish what it does.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -203,9 +204,9 @@ fn start(
         .map_err(|error| Failure::internal(format!("could not open the readiness socket: {error}")))?;
     let words = gateway_words(&target.server, root, rendezvous.name(), options)?;
     let started = if options.background {
-        let child = program::start_detached(&words, root.path())
+        let child = child::start_detached(&words, root.path())
             .map_err(|error| Failure::internal(format!("could not start the gateway: {error}")))?;
-        Started { child, window: None }
+        Started { child: child.identity, window: None }
     } else {
         open_window(target, session, attach, &words, since)?
     };

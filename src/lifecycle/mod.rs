@@ -50,8 +50,8 @@ use crate::{
     session::SessionRoot,
 };
 
-/// How long a transition waits for another one of the same session.
-const TRANSITION_LIMIT: Duration = Duration::from_secs(15);
+/// How long a transition waits for another one of the same session: an attach may take nearly as long.
+const TRANSITION_LIMIT: Duration = Duration::from_secs(30);
 
 /// Takes the session's transition lock.
 fn begin(root: &SessionRoot) -> Result<Lock, Failure> {

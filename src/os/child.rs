@@ -1,8 +1,12 @@
-//! Programs that are started beside a terminal: the turns of headless agents, and whoever looks after them.
+//! Programs that are started beside a terminal: the turns of headless agents, whoever looks after them, and gateways
+//! in the background.
 //!
 //! Words go to the kernel one by one; no shell reads them.
 
-#![expect(clippy::disallowed_types, reason = "a headless turn is a process that no terminal starts")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "headless turns and detached gateways are processes that no terminal starts"
+)]
 
 use std::{
     ffi::OsString,
@@ -91,7 +95,9 @@ pub fn start(what: Start<'_>) -> io::Result<Running> {
     known(child)
 }
 
-/// Starts another copy of this program that outlives us. It makes itself the leader of its own session.
+/// Starts another copy of this program that outlives us: no terminal, no inherited output.
+///
+/// It makes itself the leader of its own session with [`become_session_leader`](super::program::become_session_leader).
 ///
 /// # Errors
 /// When it cannot be started.

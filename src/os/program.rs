@@ -1,17 +1,11 @@
 //! Programs as files: finding one on a PATH, and our own.
 
-#![expect(clippy::disallowed_types, reason = "starts the gateway as a detached process")]
-
 use std::{
     ffi::{OsStr, OsString},
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
-
-use super::process;
-use crate::model::ProcessIdentity;
 
 /// The absolute path of a program: taken as it is if it holds a slash, else looked up in `path`.
 ///
@@ -48,24 +42,6 @@ pub fn myself() -> io::Result<PathBuf> {
 pub fn small_environment() -> impl Iterator<Item = (OsString, OsString)> {
     let names = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "HOME"];
     names.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
-}
-
-/// Starts another copy of this program that outlives us: no terminal, no inherited output.
-///
-/// It makes itself the leader of its own session with [`become_session_leader`].
-///
-/// # Errors
-/// When it cannot be started.
-pub fn start_detached(program: &[String], directory: &Path) -> io::Result<ProcessIdentity> {
-    let (file, arguments) = program.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let child = Command::new(file)
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    process::identify(child.id()).ok_or_else(|| io::Error::other("it ended at once"))
 }
 
 /// Leaves the terminal that this process was started from: closing that terminal no longer ends it.

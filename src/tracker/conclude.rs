@@ -65,7 +65,8 @@ impl Reducer {
             return (Phase::Blocked, None);
         }
         let works = self.strong_work(clock).is_some() || self.weak_work(clock).is_some();
-        if works || self.turns.open.is_some() || self.turns.armed.is_some() {
+        let expected = self.turns.open.is_some() || self.turns.armed.is_some() || self.takes_from_queue(clock);
+        if works || expected {
             return (Phase::Active, None);
         }
         let Some(frame) = &self.evidence.frame else {

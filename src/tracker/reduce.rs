@@ -266,6 +266,7 @@ impl Reducer {
             let told = [Source::Record, Source::ProgramStatus, Source::Title].into_iter().filter(works);
             open.worked.extend(told);
             self.evidence.interrupt = None;
+            self.evidence.dequeued = None;
             self.work_since = None;
         }
     }

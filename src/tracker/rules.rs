@@ -96,6 +96,18 @@ impl Reducer {
         (!over).then(|| Work { source: Source::Hook, what: "shortens its context".to_owned(), at: began })
     }
 
+    /// The tool took a prompt that it had held back, and nothing tells of its turn yet: a busy machine takes seconds.
+    pub(super) fn takes_from_queue(&self, clock: &mut Clock) -> bool {
+        let levels = [Source::Record, Source::ProgramStatus];
+        if levels.into_iter().any(|source| self.evidence.level(source).is_some()) {
+            // They say by themselves whether it works.
+            return false;
+        }
+        let interrupted = |at: &When| self.evidence.interrupt.is_some_and(|pressed| pressed.since >= at.since);
+        let taken = self.evidence.dequeued.filter(|at| !interrupted(at));
+        taken.is_some_and(|at| !clock.passed(at.since + self.timings.stale_active))
+    }
+
     /// When a strong source last said that nothing is done any more.
     fn strong_idle(&self) -> Option<When> {
         let levels = [Source::Record, Source::ProgramStatus]
@@ -347,8 +359,10 @@ impl Reducer {
         let empty = self.evidence.composed() && self.evidence.composer() == Some(&ComposerReading::Empty);
         let changed = |frame: &&Frame| empty && frame.at.since > at.since && before.as_ref() != Some(&frame.seen.hash);
         let settled = self.evidence.frame.as_ref().filter(changed).map(|frame| frame.settled_since.since.max(at.since));
+        // Whoever tells turns tells this one too, however late on a busy machine.
+        let told = self.edges_expected() || self.tells_turns();
         if let Some(settled) = settled
-            && (command || !self.edges_expected())
+            && (command || !told)
             && clock.passed(settled + self.timings.completion)
         {
             if command && self.profile.is_some() {
@@ -363,7 +377,8 @@ impl Reducer {
             self.close(clock.now, Source::Screen, &[], outcome, error, "the screen has settled at an empty composer");
             return true;
         }
-        let wait = if self.evidence.composed() { self.timings.stale_active } else { self.timings.final_active };
+        let left = !self.evidence.composed() || (told && settled.is_some());
+        let wait = if left { self.timings.final_active } else { self.timings.stale_active };
         if clock.passed(at.since + wait) {
             self.evidence.say(clock.now, Source::Input, "nothing shows that the noted prompt was taken".to_owned());
             self.turns.armed = None;
@@ -375,6 +390,9 @@ impl Reducer {
     /// Prompts that were given to the tool while it worked, and that became no turn of their own.
     fn release_waiting(&mut self, clock: &mut Clock) -> bool {
         if self.turns.waiting.is_empty() || self.turns.open.is_some() || self.work_since.is_some() {
+            return false;
+        }
+        if self.takes_from_queue(clock) {
             return false;
         }
         let (Some(frame), true) = (&self.evidence.frame, self.evidence.composed()) else { return false };

@@ -118,7 +118,7 @@ fn published_events_reach_those_who_are_connected_there() {
         (&detached["status"], &detached["connectionId"], &detached["detached"]),
         (&json!("detached"), &json!(id), &json!(true))
     );
-    assert!(!one.within(std::time::Duration::from_secs(20)).1, "its stream has ended");
+    assert!(!one.within(crate::support::PATIENCE).1, "its stream has ended");
     let gone = live.http.delete(&path);
     assert_eq!(
         (gone.status, &gone.json()["status"], &gone.json()["detached"]),
@@ -190,7 +190,7 @@ fn a_slow_reader_holds_nobody_up_and_is_told_what_it_missed() {
     assert!(sent > 100, "{sent}: its queue comes first");
     // It begins to read, and is told where the gap is.
     let mut text = Vec::new();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     eventually("the gap", || {
         let mut part = vec![0; 1 << 20];
         let count = std::io::Read::read(&mut stream, &mut part).map_err(|error| error.to_string())?;
@@ -236,7 +236,7 @@ fn a_run_is_told_from_its_start_to_its_end() {
         .collect();
     assert_eq!(receipts.first(), Some(&"queued"));
     assert!(receipts.ends_with(&["turn_ended"]), "{receipts:?}");
-    assert!(!run.within(std::time::Duration::from_secs(20)).1, "the stream has ended");
+    assert!(!run.within(crate::support::PATIENCE).1, "the stream has ended");
     // What it tells is of the protocol itself: it could be published again.
     publish(&live, &json!({ "events": events }));
 }
@@ -253,7 +253,7 @@ fn a_run_is_alone_and_goes_on_without_its_reader() {
     assert_eq!(busy.status, 409, "it still waits in the queue: {busy:?}");
     live.keys(&["C-c"]);
     live.log.wait_for(1);
-    live.drained(std::time::Duration::from_secs(20));
+    live.drained(crate::support::PATIENCE);
     assert_eq!(live.log.texts(), ["first"]);
     // Taken back while it waits: the run fails.
     live.keys(&["x"]);
@@ -293,7 +293,7 @@ fn the_end_of_the_gateway_is_told_to_every_stream() {
     live.world.agents(&["gateway", "detach", "--agent-id", &live.agent.id]).ok();
     let last = told(&run).pop().unwrap();
     assert_eq!((&last["type"], &last["code"]), (&json!("RUN_ERROR"), &json!("houmao_run_stream_failed")), "{last}");
-    assert!(!connection.within(std::time::Duration::from_secs(20)).1, "its stream has ended");
+    assert!(!connection.within(crate::support::PATIENCE).1, "its stream has ended");
 }
 
 #[test]

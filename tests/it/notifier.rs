@@ -310,7 +310,7 @@ fn a_gateway_that_dies_announces_nothing_twice_and_loses_nothing() {
         live.restart();
         let text = told(&live, when + 1);
         assert!(text.starts_with(&format!("# {} messages wait", when + 1)), "{text}");
-        live.drained(Duration::from_secs(20));
+        live.drained(crate::support::PATIENCE);
     }
     assert_eq!(live.log.texts().len(), 4);
 }

@@ -168,7 +168,7 @@ fn a_death_at_each_receipt_is_survived() {
             live.world.kill_gateways();
             live.restart();
             ids.iter().for_each(|id| drop(live.completed(id)));
-            live.drained(Duration::from_secs(20));
+            live.drained(crate::support::PATIENCE);
             let expected = ["before".to_owned(), texts[0].clone(), texts[1].clone()];
             assert_eq!(live.log.texts(), expected, "round {round}");
             let sent: Vec<Sent> = texts.into_iter().zip(ids).map(|(text, id)| sent("one", text, Some(id))).collect();

@@ -2,19 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Steered, Tool, eventually};
+use crate::support::{REAL_PATIENCE, Steered, Tool, eventually_within};
 
 #[track_caller]
 fn phase(agent: &Steered, phase: &str) -> Value {
-    eventually(&format!("the phase `{phase}`"), || match agent.http.get("/v1/control/tui/state").ok() {
-        state if state["turn"]["phase"] == phase => Ok(state),
-        state => Err(format!(
-            "{:#}\n{:#}\n{:#}\nthe pane:\n{}",
-            state["recent_transitions"],
-            agent.http.get("/v1/explain").ok(),
-            agent.http.newest_request(),
-            agent.world.screen(&agent.real.agent.pane)
-        )),
+    eventually_within(REAL_PATIENCE, &format!("the phase `{phase}`"), || {
+        match agent.http.get("/v1/control/tui/state").ok() {
+            state if state["turn"]["phase"] == phase => Ok(state),
+            state => Err(format!(
+                "{:#}\n{:#}\n{:#}\nthe pane:\n{}",
+                state["recent_transitions"],
+                agent.http.get("/v1/explain").ok(),
+                agent.http.newest_request(),
+                agent.world.screen(&agent.real.agent.pane)
+            )),
+        }
     })
 }
 
@@ -28,7 +30,7 @@ fn turns(agent: &Steered) -> Vec<Value> {
 /// Waits until so many turns ended; returns all.
 #[track_caller]
 fn ended(agent: &Steered, count: usize) -> Vec<Value> {
-    eventually(&format!("{count} turns to end"), || {
+    eventually_within(REAL_PATIENCE, &format!("{count} turns to end"), || {
         let turns = turns(agent);
         let over = turns.iter().filter(|turn| !turn["ended_at_utc"].is_null()).count();
         if over >= count { Ok(turns) } else { Err(format!("{turns:#?}\n{:#}", agent.http.get("/v1/explain").ok())) }
@@ -38,7 +40,7 @@ fn ended(agent: &Steered, count: usize) -> Vec<Value> {
 /// The rules are those for the version that runs, and everybody says so.
 fn rules_fit(tool: Tool, version: &str) {
     let Some(agent) = Steered::new(tool) else { return };
-    let explanation = eventually("rules that fit", || match agent.http.get("/v1/explain").ok() {
+    let explanation = eventually_within(REAL_PATIENCE, "rules that fit", || match agent.http.get("/v1/explain").ok() {
         explanation if explanation["fit"] == "exact" => Ok(explanation),
         explanation => Err(format!("{explanation:#}")),
     });
@@ -73,7 +75,7 @@ fn turns_are_exact(tool: Tool) {
         let turns = ended(&agent, number + 1);
         assert_eq!(turns.len(), number + 1, "{turns:#?}");
         assert_eq!(turns[number]["prompt"], prompt, "{turns:#?}");
-        let turn = eventually("an exact reply", || match self::turns(&agent)[number].clone() {
+        let turn = eventually_within(REAL_PATIENCE, "an exact reply", || match self::turns(&agent)[number].clone() {
             turn if turn["reply"]["exact"] == true && turn["outcome"] == "success" => Ok(turn),
             turn => Err(turn.to_string()),
         });
@@ -86,7 +88,7 @@ fn turns_are_exact(tool: Tool) {
     agent.http.post("/v1/requests", &json!({"kind": "interrupt", "payload": {}})).ok();
     let turns = ended(&agent, 3);
     assert_eq!(turns.len(), 3, "{turns:#?}");
-    eventually("an interrupted turn", || match self::turns(&agent)[2].clone() {
+    eventually_within(REAL_PATIENCE, "an interrupted turn", || match self::turns(&agent)[2].clone() {
         turn if turn["outcome"] == "interrupted" => Ok(()),
         turn => Err(turn.to_string()),
     });

@@ -357,7 +357,7 @@ fn a_death_in_every_commit_says_nothing_twice_and_loses_nothing() {
         // What was not answered may have been kept all the same.
         live.all_said();
     }
-    live.drained(Duration::from_secs(20));
+    live.drained(crate::support::PATIENCE);
     let texts = live.log.texts();
     let unique: BTreeSet<&String> = texts.iter().collect();
     assert_eq!(unique.len(), texts.len(), "twice: {texts:?}");

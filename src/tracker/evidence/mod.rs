@@ -59,6 +59,9 @@ pub(super) struct Evidence {
     pub(super) interrupt: Option<When>,
     /// The tool shortens its context: busy, and no turn.
     pub(super) compacting: Option<When>,
+    /// The screen showed a prompt that the tool held back, and shows it no more: the tool took it, and it is in no
+    /// composer.
+    pub(super) dequeued: Option<When>,
     /// Hooks or records told an edge of a turn since the tool's process began: they will tell the next one too.
     pub(super) edges_told: bool,
     /// It was ready since the process began: what works before that starts up, and is no turn.
@@ -95,6 +98,13 @@ impl Evidence {
             return respawned;
         }
         self.prompted |= seen.reading.composer != ComposerReading::Absent;
+        let held = self.frame.as_ref().is_some_and(|frame| frame.seen.reading.queued == Some(true));
+        match (seen.reading.queued, &seen.reading.composer) {
+            (Some(false), ComposerReading::Empty) if held => self.dequeued = Some(when),
+            // It is held again, or was given back to the composer.
+            (Some(true), _) | (_, ComposerReading::Draft(_)) => self.dequeued = None,
+            _ => {}
+        }
         self.frame = Some(Frame::after(self.frame.take(), when, seen));
         respawned
     }
@@ -118,6 +128,7 @@ impl Evidence {
     fn forget(&mut self) {
         self.levels.clear();
         (self.process, self.interrupt, self.compacting, self.frame) = (None, None, None, None);
+        self.dequeued = None;
         (self.edges_told, self.prompted, self.been_ready) = (false, false, false);
     }
 

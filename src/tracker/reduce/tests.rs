@@ -9,6 +9,7 @@ use crate::{
 
 mod claude;
 mod codex;
+mod gemini;
 mod plain_screens;
 mod random;
 

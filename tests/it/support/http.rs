@@ -3,12 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use super::{id_of, prompt};
+use super::{PATIENCE, id_of, prompt};
 
 /// One answer. The head is in lower case.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl Answer {
 /// Sends these bytes and reads until the other side closes.
 pub fn raw(port: u16, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // The other side may refuse before all is sent.
     stream.write_all(bytes).ok();
     let mut all = Vec::new();
@@ -141,7 +140,7 @@ impl Http {
     /// The same, where the gateway may be gone.
     pub fn try_keep(&self) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Connection { http: self.clone(), stream: BufReader::new(stream) })
     }

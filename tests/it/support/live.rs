@@ -154,7 +154,9 @@ impl World {
     /// Attaches in the background; returns the port.
     #[track_caller]
     pub fn attach_quietly(&self, agent: &Agent) -> u16 {
-        port_of(&self.agents(&["gateway", "attach", "--background", "--json", "--agent-id", &agent.id]).json())
+        let attached = self.agents(&["gateway", "attach", "--background", "--json", "--agent-id", &agent.id]);
+        assert_eq!(attached.status, 0, "{attached:#?}\nits log:\n{}", agent.log());
+        port_of(&attached.json())
     }
 }
 

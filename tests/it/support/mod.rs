@@ -7,6 +7,7 @@ mod fixtures;
 mod follower;
 mod http;
 mod live;
+pub mod one_request;
 mod person;
 mod probe;
 mod real;
@@ -28,7 +29,7 @@ pub use http::{Answer, Http, get, raw};
 pub use live::{Live, eventually_within, id_of, prompt};
 pub use person::Habits;
 pub use probe::{Client, Stopped, children, free_port, gone, listens, lock_is_held, port_of, resident, stat};
-pub use real::{Model, Real, Tool, Turn};
+pub use real::{Model, REAL_PATIENCE, Real, Tool, Turn};
 pub use run::Run;
 pub use script::{Log, fnv1a};
 pub use seeded::Seeded;
@@ -42,7 +43,7 @@ pub use world::{Agent, World, signal};
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true. Far above what any takes; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Looks again and again for as long as a fault lasts.
 pub fn all_the_while(time: Duration, mut look: impl FnMut()) {

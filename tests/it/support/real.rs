@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Agent, World, eventually_within, fnv1a, signal, stat};
 
 /// How long a real tool may take to start or to answer on a busy machine. Only a failing test waits this long.
-const REAL_PATIENCE: Duration = Duration::from_secs(60);
+pub const REAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Only the stub model sees it.
 const KEY: &str = "sk-ant-api03-stub-model-0123456789abcdefghij";

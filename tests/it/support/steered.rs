@@ -1,13 +1,8 @@
 //! A real agent with a gateway, and what a caller asks of both.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use super::{Http, Real, Tool, Turn, World, eventually_within};
-
-/// How long a real tool may take for a step on a busy machine. Only a failing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(40);
+use super::{Http, REAL_PATIENCE, Real, Tool, Turn, World, eventually_within, id_of, prompt};
 
 /// One real agent and its gateway. Dropped in this order: the agent's processes, then the world.
 pub struct Steered {
@@ -32,6 +27,26 @@ impl Steered {
         self.http.queue_prompt(text)
     }
 
+    /// Queues a prompt, and sends the same again until it is answered: what a careful caller does.
+    #[track_caller]
+    pub fn send_surely(&self, text: &str, key: &str) -> String {
+        let (http, body) = (self.http.with("Idempotency-Key", key), prompt(text).to_string());
+        eventually_within(REAL_PATIENCE, "an answer", || {
+            let mut connection = http.try_keep().map_err(|error| error.to_string())?;
+            match connection.send("POST", "/v1/requests", Some(body.as_bytes())) {
+                Ok(answer) if answer.status == 200 => Ok(id_of(&answer.json())),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+
+    /// Kills the gateway as it is, and starts the next one.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.world.kill_gateways();
+        self.http = Http::new(self.world.attach_quietly(&self.real.agent));
+    }
+
     /// Queues an interrupt; returns its id.
     #[track_caller]
     pub fn interrupt(&self) -> String {
@@ -46,7 +61,7 @@ impl Steered {
     /// Waits until this is so for a request; returns it.
     #[track_caller]
     pub fn until(&self, id: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        eventually_within(PATIENCE, &format!("{id}: {what}"), || match self.shown(id) {
+        eventually_within(REAL_PATIENCE, &format!("{id}: {what}"), || match self.shown(id) {
             shown if fits(&shown) => Ok(shown),
             shown => Err(format!("{shown:#}; the pane:\n{}", self.world.screen(&self.real.agent.pane))),
         })
@@ -96,7 +111,7 @@ impl Steered {
     /// Waits until a dialog is open; returns it.
     #[track_caller]
     pub fn approval(&self) -> Value {
-        eventually_within(PATIENCE, "an open dialog", || {
+        eventually_within(REAL_PATIENCE, "an open dialog", || {
             match self.http.get("/v1/approvals").ok()["approvals"][0].clone() {
                 Value::Null => Err(self.world.screen(&self.real.agent.pane)),
                 open => Ok(open),
