@@ -1,6 +1,9 @@
 //! What the files of a mailbox root say, for mending it: messages, and what each mailbox knows and shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use super::{
     register::{ensure_operator, make_mailbox},
@@ -21,6 +24,8 @@ use crate::{
 /// One mailbox, as its files have it.
 pub(super) struct Found {
     pub(super) row: RegistrationRow,
+    /// Its folder, without links.
+    pub(super) path: PathBuf,
     pub(super) states: BTreeMap<String, StateRow>,
     /// Visible links: message to folders.
     pub(super) links: BTreeMap<String, BTreeSet<String>>,
@@ -120,7 +125,7 @@ fn look_at(spool: &mut Spool, row: &RegistrationRow, report: &mut Repair) -> Res
             }
         }
     }
-    Ok(Found { row: row.clone(), states, links })
+    Ok(Found { row: row.clone(), path: folder.path().to_owned(), states, links })
 }
 
 /// Puts aside, unopened, what stands where a folder has to be, and makes the folder.

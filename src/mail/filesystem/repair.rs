@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     deliver::columns,
     found::{Found, look_at_mailboxes, read_messages},
-    root::{FOLDERS, Root, file_name},
-    spool::{Spool, link_path},
+    root::{FOLDERS, Root, day_of, file_name},
+    spool::{Spool, link_path, show},
 };
 use crate::{
     api::MailboxKind,
@@ -308,14 +308,13 @@ fn delivery_of(spool: &Spool, message: &Message, found: &[Found]) -> Option<Deli
             (None, Some(folders)) if !folders.contains(default) => folders.first().cloned().unwrap_or_default(),
             _ => default.to_owned(),
         };
-        let base = spool.root.mailbox(row).ok()?.path().to_owned();
         let mut folders = BTreeSet::from([folder.clone()]);
         if is_sender && is_recipient {
             folders.insert(BoxName::SENT.to_owned());
         }
         places.extend(folders.into_iter().map(|folder| Place {
             registration_id: row.registration_id.clone(),
-            path: link_path(&base, &folder, id),
+            path: link_path(&mailbox.path, &folder, id),
             folder,
         }));
         seeds.push(Seed {
@@ -334,47 +333,70 @@ fn delivery_of(spool: &Spool, message: &Message, found: &[Found]) -> Option<Deli
 /// Links as the index says: missing ones are made, those in wrong folders go.
 fn mend_links(spool: &Spool, found: &[Found], report: &mut Repair) -> Result<(), MailError> {
     for mailbox in found {
-        let id = &mailbox.row.registration_id;
-        let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (message, folder) in spool.index.all_places(id)? {
-            wanted.entry(message).or_default().insert(folder);
-        }
-        let none = BTreeSet::new();
-        for (message, folders) in &wanted {
-            let there = mailbox.links.get(message).unwrap_or(&none);
-            if there != folders {
-                spool.tidy(&mailbox.row, message)?;
-                report.links += there.symmetric_difference(folders).count();
-            }
-        }
-        for message in mailbox.links.keys().filter(|message| !wanted.contains_key(*message)) {
-            let file = message.parse::<MessageId>().map(|id| spool.root.canonical(&id));
-            if file.is_ok_and(|file| files::inode(&file).is_none()) {
-                // Neither the index nor a file has it: the link leads to nothing for ever.
-                spool.tidy(&mailbox.row, message)?;
-                report.links += mailbox.links[message].len();
-                continue;
-            }
-            report
-                .problems
-                .push(format!("{} has a link to message {message}, which cannot be used", mailbox.row.address));
-        }
-        // Whose sender died: what belonged to an intent is finished or gone by now.
-        let folder = spool.root.mailbox(&mailbox.row)?;
-        for name in FOLDERS {
-            let Ok(open) = folder.child(name) else { continue };
-            for hidden in open.names()?.iter().filter(|name| name.starts_with(".msg-") && name.ends_with(".md.part")) {
-                open.remove(hidden)?;
-                report.links += 1;
-            }
-        }
+        mend_links_of(spool, mailbox, report)?;
     }
+    // The ids of a day come one after the other.
+    let mut open: Option<(String, Option<Folder>)> = None;
     for id in spool.index.ids()? {
         let Ok(message) = id.parse::<MessageId>() else { continue };
-        let is_there = spool.root.day(&message).and_then(|day| Ok(day.kind(&file_name(&id))?));
-        if !is_there.is_ok_and(|kind| kind == Kind::Plain) {
+        let day = day_of(&message);
+        if open.as_ref().is_none_or(|(name, _)| *name != day) {
+            open = Some((day, spool.root.day(&message).ok()));
+        }
+        let folder = open.as_ref().and_then(|(_, folder)| folder.as_ref());
+        let is_there = folder.is_some_and(|day| matches!(day.kind(&file_name(&id)), Ok(Kind::Plain)));
+        if !is_there {
             report.problems.push(format!("the file of message {id} is gone, and repair cannot write it again: `agents mail read` fails; its text is \
                  still in `index.sqlite`, in `body_markdown` of the table `messages`"));
+        }
+    }
+    Ok(())
+}
+
+fn mend_links_of(spool: &Spool, mailbox: &Found, report: &mut Repair) -> Result<(), MailError> {
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (message, folder) in spool.index.all_places(&mailbox.row.registration_id)? {
+        wanted.entry(message).or_default().insert(folder);
+    }
+    let folder = spool.root.mailbox(&mailbox.row)?;
+    let mut open: BTreeMap<String, Folder> = BTreeMap::new();
+    for name in wanted.values().flatten().chain(mailbox.links.values().flatten()) {
+        if !open.contains_key(name) {
+            open.insert(name.clone(), folder.make(name)?);
+        }
+    }
+    let none = BTreeSet::new();
+    for (message, folders) in &wanted {
+        let there = mailbox.links.get(message).unwrap_or(&none);
+        let Ok(id) = message.parse::<MessageId>() else { continue };
+        // A new one first: at no moment has a message no link.
+        for name in folders.difference(there) {
+            show(&open[name], message, &spool.root.canonical(&id))?;
+            report.links += 1;
+        }
+        for name in there.difference(folders) {
+            open[name].remove(&file_name(message))?;
+            report.links += 1;
+        }
+    }
+    for (message, folders) in mailbox.links.iter().filter(|(message, _)| !wanted.contains_key(*message)) {
+        let file = message.parse::<MessageId>().map(|id| spool.root.canonical(&id));
+        if file.is_ok_and(|file| files::inode(&file).is_none()) {
+            // Neither the index nor a file has it: the link leads to nothing for ever.
+            for name in folders {
+                open[name].remove(&file_name(message))?;
+                report.links += 1;
+            }
+            continue;
+        }
+        report.problems.push(format!("{} has a link to message {message}, which cannot be used", mailbox.row.address));
+    }
+    // Whose sender died: what belonged to an intent is finished or gone by now.
+    for name in FOLDERS {
+        let Ok(open) = folder.child(name) else { continue };
+        for hidden in open.names()?.iter().filter(|name| name.starts_with(".msg-") && name.ends_with(".md.part")) {
+            open.remove(hidden)?;
+            report.links += 1;
         }
     }
     Ok(())

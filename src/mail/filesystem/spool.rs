@@ -272,7 +272,7 @@ impl Spool {
 }
 
 /// Makes a message's link visible in a folder.
-fn show(folder: &Folder, id: &str, canonical: &Path) -> Result<(), MailError> {
+pub(super) fn show(folder: &Folder, id: &str, canonical: &Path) -> Result<(), MailError> {
     let (hidden, name) = (hidden_name(id), file_name(id));
     match folder.kind(&hidden)? {
         // A watcher hears of it now, when the index has it.

@@ -339,6 +339,65 @@ fn ten_thousand_messages_are_listed_whole_and_in_parts() {
 }
 
 #[test]
+fn a_list_has_its_folders_messages_whatever_lies_between_them() {
+    let place = tempfile::tempdir().unwrap();
+    let (alpha, beta) = (mailbox(place.path(), "alpha"), mailbox(place.path(), "beta"));
+    let letters = ["alpha", "beta", "operator"].map(|to| {
+        let mut letter = draft(&["beta"], to, to);
+        letter.to = vec![if to == "operator" { Address::operator() } else { address(to) }];
+        letter
+    });
+    // Gaps of all lengths between what beta has in each folder: its sent ones, and others that it moved or has in two.
+    let (mut expected, mut number) = (std::collections::BTreeMap::<&str, Vec<String>>::new(), 0);
+    for gap in [0, 1, 3, 4, 5, 6, 11, 0, 2] {
+        for _ in 0..gap {
+            let folder = ["sent", "kept"][number % 2];
+            let writer = if folder == "sent" { &beta } else { &alpha };
+            let sent = writer.send(&letters[if folder == "sent" { 2 } else { 1 }]).unwrap().message_ref;
+            if folder == "kept" {
+                beta.relocate(std::slice::from_ref(&sent), &"kept".parse().unwrap()).unwrap();
+            }
+            expected.entry(folder).or_default().push(sent);
+            number += 1;
+        }
+        let sent = alpha.send(&letters[1]).unwrap().message_ref;
+        expected.entry("inbox").or_default().push(sent);
+    }
+    let both = beta.send(&letters[1]).unwrap().message_ref;
+    ["inbox", "sent"].iter().for_each(|folder| expected.entry(folder).or_default().push(both.clone()));
+    let references = |query: &MailQuery| -> Vec<String> {
+        beta.list(query).unwrap().into_iter().rev().map(|message| message.message_ref).collect()
+    };
+    for (name, messages) in &expected {
+        let mut query = MailQuery::of(name.parse().unwrap());
+        assert_eq!(references(&query), *messages, "{name}");
+        query.limit = Some(3);
+        assert_eq!(references(&query), messages[messages.len() - 3..], "{name}");
+        query.limit = Some(0);
+        assert!(references(&query).is_empty());
+        query = MailQuery { since: Some("2999-01-01T00:00:00Z".to_owned()), ..MailQuery::of(name.parse().unwrap()) };
+        assert!(references(&query).is_empty());
+        query.since = Some("2001-01-01T00:00:00Z".to_owned());
+        query.include_body = true;
+        let bodies: Vec<_> = beta.list(&query).unwrap().into_iter().filter_map(|message| message.body_text).collect();
+        assert_eq!(bodies.len(), messages.len());
+        assert!(bodies.iter().all(|body| body == "beta" || *name == "sent" && body == "operator"), "{bodies:?}");
+    }
+    // Every third one read, and the oldest of all gone from its mailbox.
+    let inbox = &expected["inbox"];
+    let third: Vec<String> = inbox.iter().step_by(3).cloned().collect();
+    beta.mark(&third, MailFlags { read: Some(true), ..MailFlags::default() }).unwrap();
+    let read = |read| references(&MailQuery { read: Some(read), ..MailQuery::of(BoxName::inbox()) });
+    assert_eq!(read(true), third);
+    assert_eq!(read(false), inbox.iter().filter(|one| !third.contains(one)).cloned().collect::<Vec<_>>());
+    crate::store::mail::play_another_program(
+        &place.path().join("mailboxes/beta@agents.localhost/mailbox.sqlite"),
+        "UPDATE message_state SET is_deleted = 1 WHERE message_id = (SELECT min(message_id) FROM message_state)",
+    );
+    assert_eq!(references(&MailQuery::of(BoxName::inbox())), inbox[1..]);
+}
+
+#[test]
 fn a_mailbox_folder_is_one_owners_alone() {
     let place = tempfile::tempdir().unwrap();
     let (root, own) = (place.path().join("mail"), place.path().join("own"));

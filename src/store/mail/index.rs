@@ -1,22 +1,19 @@
 //! `index.sqlite`: the handle, and what does not belong to one table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{
     Arrival, MailStoreError, StateRow, Version,
-    open::{self, IfMissing},
+    open::{Database, IfMissing},
     schema,
 };
-use crate::os::files::{self, Glance};
 
 /// The shared index, open.
 #[derive(Debug)]
 pub struct Index {
-    pub(super) connection: Connection,
-    path: PathBuf,
-    file: Option<Glance>,
+    pub(super) file: Database,
 }
 
 impl Index {
@@ -37,16 +34,12 @@ impl Index {
     }
 
     fn with(path: &Path, missing: IfMissing) -> Result<Self, MailStoreError> {
-        let connection = open::open(path, missing, schema::INDEX, schema::INDEX_OURS)?;
-        Ok(Self { connection, path: path.to_owned(), file: files::glance(path) })
+        Ok(Self { file: Database::open(path, missing, schema::INDEX, schema::INDEX_OURS)? })
     }
 
     /// Is the open file still the one at its path?
     pub fn is_current(&self) -> bool {
-        match (self.file, files::glance(&self.path)) {
-            (Some(opened), Some(found)) => opened.is_same_file(&found),
-            _ => false,
-        }
+        self.file.is_current()
     }
 
     /// Looks at every page of it.
@@ -54,24 +47,7 @@ impl Index {
     /// # Errors
     /// [`MailStoreError::Damaged`].
     pub fn check_pages(&self) -> Result<(), MailStoreError> {
-        open::check_pages(&self.connection, &self.path)
-    }
-
-    pub(super) fn failed(&self, error: rusqlite::Error) -> MailStoreError {
-        MailStoreError::of(&self.path, error)
-    }
-
-    /// Runs one transaction: all of it is on disk when this returns, or nothing.
-    pub(super) fn change<T>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, MailStoreError> {
-        let path = self.path.clone();
-        let failed = |error| MailStoreError::of(&path, error);
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let value = work(&change).map_err(failed)?;
-        change.commit().map_err(failed)?;
-        Ok(value)
+        self.file.check_pages()
     }
 
     /// The version of a `mailbox.sqlite` that is mirrored here; `None` if none is.
@@ -79,13 +55,12 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn mirrored(&self, registration: &str) -> Result<Option<Version>, MailStoreError> {
-        let read = || {
-            self.connection
+        self.file.read(|connection| {
+            connection
                 .prepare_cached("SELECT epoch, count FROM agents_mirrors WHERE registration_id = ?1")?
                 .query_row([registration], |row| Ok(Version { epoch: row.get(0)?, count: row.get(1)? }))
                 .optional()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// All states that the index has of a mailbox, as arrivals in its own file.
@@ -93,11 +68,10 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn arrivals(&self, registration: &str) -> Result<Vec<Arrival>, MailStoreError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
-            let mut statement = self.connection.prepare_cached(&format!("{ARRIVAL} ORDER BY s.message_id"))?;
+        self.file.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!("{ARRIVAL} ORDER BY s.message_id"))?;
             statement.query_map([registration], arrival_of)?.collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// One of them.
@@ -105,11 +79,10 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn arrival(&self, registration: &str, id: &str) -> Result<Option<Arrival>, MailStoreError> {
-        let read = || {
+        self.file.read(|connection| {
             let text = format!("{ARRIVAL} AND s.message_id = ?2");
-            self.connection.prepare_cached(&text)?.query_row([registration, id], arrival_of).optional()
-        };
-        read().map_err(|error| self.failed(error))
+            connection.prepare_cached(&text)?.query_row([registration, id], arrival_of).optional()
+        })
     }
 
     /// The sender's registration of an answer, and the message that it answers.
@@ -117,16 +90,15 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn answered_by(&self, id: &str) -> Result<Option<(String, String)>, MailStoreError> {
-        let read = || {
-            self.connection
+        self.file.read(|connection| {
+            connection
                 .prepare_cached(
                     "SELECT sender_registration_id, in_reply_to FROM messages WHERE message_id = ?1 \
                      AND sender_registration_id IS NOT NULL AND in_reply_to IS NOT NULL",
                 )?
                 .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// Takes over states that are on disk in a mailbox's own file already, with its version.
@@ -142,7 +114,7 @@ impl Index {
         version: &Version,
         link: impl Fn(&str, &str) -> String,
     ) -> Result<(), MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             for row in rows {
                 let old: Option<(bool, String)> = change
                     .prepare_cached(

@@ -1,23 +1,19 @@
 //! `mailbox.sqlite`: what one mailbox knows about its messages. The authority for read state and folders.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{
     Change, MailStoreError, StateRow, Version,
-    messages::normalized,
-    open::{self, IfMissing},
+    open::{self, Database, IfMissing, Latest},
     schema,
 };
-use crate::os::files::{self, Glance};
 
 /// One mailbox's own file, open.
 #[derive(Debug)]
 pub struct Local {
-    connection: Connection,
-    path: PathBuf,
-    file: Option<Glance>,
+    file: Database,
 }
 
 /// A message that a mailbox gets, with the state it begins in.
@@ -50,16 +46,12 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn open(path: &Path) -> Result<Self, MailStoreError> {
-        let connection = open::open(path, IfMissing::Make, schema::LOCAL, schema::LOCAL_OURS)?;
-        Ok(Self { connection, path: path.to_owned(), file: files::glance(path) })
+        Ok(Self { file: Database::open(path, IfMissing::Make, schema::LOCAL, schema::LOCAL_OURS)? })
     }
 
     /// Is the open file still the one at its path?
     pub fn is_current(&self) -> bool {
-        match (self.file, files::glance(&self.path)) {
-            (Some(opened), Some(found)) => opened.is_same_file(&found),
-            _ => false,
-        }
+        self.file.is_current()
     }
 
     /// Looks at every page of it.
@@ -67,20 +59,7 @@ impl Local {
     /// # Errors
     /// [`MailStoreError::Damaged`].
     pub fn check_pages(&self) -> Result<(), MailStoreError> {
-        open::check_pages(&self.connection, &self.path)
-    }
-
-    fn failed(&self, error: rusqlite::Error) -> MailStoreError {
-        MailStoreError::of(&self.path, error)
-    }
-
-    fn change<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, MailStoreError> {
-        let path = self.path.clone();
-        let failed = |error| MailStoreError::of(&path, error);
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let value = work(&change).map_err(failed)?;
-        change.commit().map_err(failed)?;
-        Ok(value)
+        self.file.check_pages()
     }
 
     /// Which state of the file this is.
@@ -88,7 +67,7 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn version(&self) -> Result<Version, MailStoreError> {
-        version(&self.connection).map_err(|error| self.failed(error))
+        self.file.read(version)
     }
 
     /// A note of ours about the mailbox, as JSON: whose it is.
@@ -96,10 +75,11 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn note(&self) -> Result<Option<String>, MailStoreError> {
-        self.connection
-            .query_row("SELECT value FROM agents_meta WHERE key = 'registration'", [], |row| row.get(0))
-            .optional()
-            .map_err(|error| self.failed(error))
+        self.file.read(|connection| {
+            connection
+                .query_row("SELECT value FROM agents_meta WHERE key = 'registration'", [], |row| row.get(0))
+                .optional()
+        })
     }
 
     /// Replaces that note.
@@ -107,7 +87,7 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn set_note(&mut self, note: &str) -> Result<(), MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             change
                 .execute(
                     "INSERT INTO agents_meta (key, value) VALUES ('registration', ?1) \
@@ -123,12 +103,11 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn states(&self) -> Result<Vec<StateRow>, MailStoreError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
+        self.file.read(|connection| {
             let mut statement =
-                self.connection.prepare_cached(&format!("SELECT {STATE} FROM message_state ORDER BY message_id"))?;
+                connection.prepare_cached(&format!("SELECT {STATE} FROM message_state ORDER BY message_id"))?;
             statement.query_map([], state_of)?.collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// Adds messages that are not there yet, and marks one answered. Returns the version behind it.
@@ -139,8 +118,8 @@ impl Local {
         // The index has these rows on disk already: a power cut that takes them is seen by the version, and they are added
         // again. An answered message stands here alone.
         let sync = if answered.is_some() { "FULL" } else { "NORMAL" };
-        self.connection.pragma_update(None, "synchronous", sync).map_err(|error| self.failed(error))?;
-        let added = self.change(|change| {
+        self.file.read(|connection| connection.pragma_update(None, "synchronous", sync))?;
+        let added = self.file.change(|change| {
             for arrival in arrivals {
                 add(change, arrival)?;
             }
@@ -152,7 +131,7 @@ impl Local {
             }
             version(change)
         });
-        self.connection.pragma_update(None, "synchronous", "FULL").map_err(|error| self.failed(error))?;
+        self.file.read(|connection| connection.pragma_update(None, "synchronous", "FULL"))?;
         added
     }
 
@@ -162,7 +141,7 @@ impl Local {
     /// # Errors
     /// [`MailStoreError`].
     pub fn apply(&mut self, ids: &[String], wish: &Change) -> Result<Option<(Vec<StateRow>, Version)>, MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             let mut rows = Vec::new();
             for id in ids {
                 let before: Option<(bool, String)> = change
@@ -218,19 +197,14 @@ fn add(change: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<()> {
     if added == 0 {
         return Ok(());
     }
-    change
-        .prepare_cached(
-            "INSERT INTO thread_summaries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thread_id) DO UPDATE SET \
-             latest_message_id = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?3 ELSE latest_message_id END, \
-             latest_message_created_at_utc = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?4 \
-             ELSE latest_message_created_at_utc END, unread_count = unread_count + ?5",
-        )?
-        .execute(params![
-            arrival.thread_id,
-            normalized(&arrival.subject),
-            state.message_id,
-            arrival.created_at_utc,
-            i64::from(!state.is_read),
-        ])
-        .map(drop)
+    open::summarize(
+        change,
+        &Latest {
+            thread_id: &arrival.thread_id,
+            subject: &arrival.subject,
+            message_id: &state.message_id,
+            created_at_utc: &arrival.created_at_utc,
+            unread: usize::from(!state.is_read),
+        },
+    )
 }

@@ -2,7 +2,11 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Index, MailStoreError, Version, index::set_mirror};
+use super::{
+    Index, MailStoreError, Version,
+    index::set_mirror,
+    open::{self, Latest},
+};
 use crate::api::MessageView;
 
 /// One end of a message, in the contract's columns.
@@ -123,7 +127,7 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`]: nobody has it.
     pub fn deliver(&mut self, delivery: &Delivery) -> Result<(), MailStoreError> {
-        self.change(|change| deliver(change, delivery))
+        self.file.change(|change| deliver(change, delivery))
     }
 
     /// Delivers all of these, or none.
@@ -134,7 +138,7 @@ impl Index {
         if deliveries.is_empty() {
             return Ok(());
         }
-        self.change(|change| deliveries.iter().try_for_each(|delivery| deliver(change, delivery)))
+        self.file.change(|change| deliveries.iter().try_for_each(|delivery| deliver(change, delivery)))
     }
 
     /// Takes over subject, body and headers of a message that is there.
@@ -142,7 +146,7 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn replace_content(&mut self, message: &NewMessage) -> Result<(), MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             change.execute(
                 "UPDATE messages SET subject = ?2, body_markdown = ?3, headers_json = ?4 WHERE message_id = ?1",
                 params![message.message_id, message.subject, message.body, message.headers_json],
@@ -156,7 +160,7 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn recount(&mut self) -> Result<(), MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             change
                 .execute(
                     "UPDATE thread_summaries SET unread_count = coalesce((SELECT c.unread FROM \
@@ -174,12 +178,10 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn ids(&self) -> Result<Vec<String>, MailStoreError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
-            let mut statement =
-                self.connection.prepare_cached("SELECT message_id FROM messages ORDER BY message_id")?;
+        self.file.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT message_id FROM messages ORDER BY message_id")?;
             statement.query_map([], |row| row.get(0))?.collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// Every message of a mailbox with its folder.
@@ -187,13 +189,11 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn all_places(&self, registration: &str) -> Result<Vec<(String, String)>, MailStoreError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
-            let mut statement = self
-                .connection
+        self.file.read(|connection| {
+            let mut statement = connection
                 .prepare_cached("SELECT message_id, folder_name FROM mailbox_projections WHERE registration_id = ?1")?;
             statement.query_map([registration], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// The subject as it was delivered.
@@ -201,13 +201,12 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn subject(&self, id: &str) -> Result<Option<String>, MailStoreError> {
-        let read = || {
-            self.connection
+        self.file.read(|connection| {
+            connection
                 .prepare_cached("SELECT subject FROM messages WHERE message_id = ?1")?
                 .query_row([id], |row| row.get(0))
                 .optional()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// What was sent under this name: its digest and the message's id.
@@ -215,13 +214,12 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn sent(&self, address: &str, key: &str) -> Result<Option<(String, String)>, MailStoreError> {
-        let read = || {
-            self.connection
+        self.file.read(|connection| {
+            connection
                 .prepare_cached("SELECT digest, message_id FROM agents_sent_keys WHERE address = ?1 AND key = ?2")?
                 .query_row([address, key], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// Is there a message of this id?
@@ -229,13 +227,14 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn has_message(&self, id: &str) -> Result<bool, MailStoreError> {
-        let read = || {
-            self.connection
-                .prepare_cached("SELECT 1 FROM messages WHERE message_id = ?1")?
-                .query_row([id], |_| Ok(()))
-                .optional()
-        };
-        read().map(|found| found.is_some()).map_err(|error| self.failed(error))
+        self.file
+            .read(|connection| {
+                connection
+                    .prepare_cached("SELECT 1 FROM messages WHERE message_id = ?1")?
+                    .query_row([id], |_| Ok(()))
+                    .optional()
+            })
+            .map(|found| found.is_some())
     }
 
     /// Everywhere a message has a link.
@@ -243,17 +242,18 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn places(&self, id: &str) -> Result<Vec<Place>, MailStoreError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT registration_id, folder_name, projection_path FROM mailbox_projections WHERE message_id = ?1",
+        self.file.read(|connection| {
+            // By registration, as the key begins: without that, every row of every mailbox would be looked at.
+            let mut statement = connection.prepare_cached(
+                "SELECT registration_id, folder_name, projection_path FROM mailbox_projections WHERE registration_id IN \
+                 (SELECT registration_id FROM mailbox_registrations) AND message_id = ?1",
             )?;
             statement
                 .query_map([id], |row| {
                     Ok(Place { registration_id: row.get(0)?, folder: row.get(1)?, path: row.get(2)? })
                 })?
                 .collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// How many messages of a thread are not older than `since`, counted from the last one of this sender.
@@ -261,15 +261,14 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn thread_since(&self, thread: &str, since: &str, reset_by: &str) -> Result<usize, MailStoreError> {
-        let read = || {
-            self.connection
+        self.file.read(|connection| {
+            connection
                 .prepare_cached(
                     "SELECT count(*) FROM messages WHERE thread_id = ?1 AND created_at_utc >= ?2 AND message_id > \
                      coalesce((SELECT max(message_id) FROM messages WHERE thread_id = ?1 AND sender_address = ?3), '')",
                 )?
                 .query_row([thread, since, reset_by], |row| row.get(0))
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// How many messages there are.
@@ -277,9 +276,7 @@ impl Index {
     /// # Errors
     /// [`MailStoreError`].
     pub fn count(&self) -> Result<u64, MailStoreError> {
-        self.connection
-            .query_row("SELECT count(*) FROM messages", [], |row| row.get(0))
-            .map_err(|error| self.failed(error))
+        self.file.read(|connection| connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)))
     }
 }
 
@@ -292,7 +289,15 @@ fn deliver(change: &Transaction<'_>, delivery: &Delivery) -> rusqlite::Result<()
         insert_seed(change, &delivery.message.message_id, seed)?;
     }
     let unread = delivery.seeds.iter().filter(|seed| !seed.is_read).count();
-    summarize(change, &delivery.message, unread)?;
+    let message = &delivery.message;
+    let latest = Latest {
+        thread_id: &message.thread_id,
+        subject: &message.subject,
+        message_id: &message.message_id,
+        created_at_utc: &message.created_at_utc,
+        unread,
+    };
+    open::summarize(change, &latest)?;
     if let Some((registration, parent)) = &delivery.answered {
         change.execute(
             "UPDATE mailbox_state SET is_answered = 1 WHERE registration_id = ?1 AND message_id = ?2",
@@ -403,32 +408,4 @@ fn insert_seed(change: &Transaction<'_>, id: &str, seed: &Seed) -> rusqlite::Res
         )?
         .execute(params![seed.registration_id, id, seed.is_read, seed.is_answered, seed.is_archived, seed.folder])
         .map(drop)
-}
-
-/// Notes a message as the latest of its thread.
-fn summarize(change: &Transaction<'_>, message: &NewMessage, unread: usize) -> rusqlite::Result<()> {
-    change
-        .prepare_cached(
-            "INSERT INTO thread_summaries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thread_id) DO UPDATE SET \
-             latest_message_id = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?3 ELSE latest_message_id END, \
-             latest_message_created_at_utc = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?4 \
-             ELSE latest_message_created_at_utc END, unread_count = unread_count + ?5",
-        )?
-        .execute(params![
-            message.thread_id,
-            normalized(&message.subject),
-            message.message_id,
-            message.created_at_utc,
-            unread
-        ])
-        .map(drop)
-}
-
-/// A subject without what answers put in front of it.
-pub(super) fn normalized(subject: &str) -> String {
-    let mut rest = subject.trim();
-    while let Some(tail) = rest.get(..3).filter(|start| start.eq_ignore_ascii_case("re:")).map(|_| &rest[3..]) {
-        rest = tail.trim_start();
-    }
-    rest.to_lowercase()
 }

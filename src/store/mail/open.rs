@@ -1,11 +1,18 @@
-//! Opening either file: pragmas, schema, versions. Only files that are reached without a link.
+//! Opening either file (pragmas, schema, versions), and what is done with both alike. Only files that are reached without
+//! a link.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use super::{error::MailStoreError, schema};
-use crate::{os::files, store::migrate};
+use crate::{
+    os::files::{self, Glance},
+    store::migrate,
+};
 
 /// How long another program's transaction is waited for.
 const BUSY: Duration = Duration::from_secs(5);
@@ -19,7 +26,7 @@ pub(super) enum IfMissing {
 
 /// Opens a file with the contract's tables and ours, given as SQL.
 #[expect(clippy::disallowed_methods, reason = "this is where the pragmas are set")]
-pub(super) fn open(path: &Path, missing: IfMissing, contract: &str, ours: &str) -> Result<Connection, MailStoreError> {
+fn open(path: &Path, missing: IfMissing, contract: &str, ours: &str) -> Result<Connection, MailStoreError> {
     let sql = |error| MailStoreError::of(path, error);
     if missing == IfMissing::Make {
         // Made here, so that its mode is 0600 from the start; SQLite gives its side files the same mode.
@@ -50,10 +57,91 @@ pub(super) fn open(path: &Path, missing: IfMissing, contract: &str, ours: &str) 
     Ok(connection)
 }
 
-/// Looks at every page.
-pub(super) fn check_pages(connection: &Connection, path: &Path) -> Result<(), MailStoreError> {
-    let found: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| MailStoreError::of(path, error))?;
-    if found == "ok" { Ok(()) } else { Err(MailStoreError::Damaged { path: path.to_owned(), why: found }) }
+/// An open file: of the index, or of one mailbox.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    path: PathBuf,
+    file: Option<Glance>,
+}
+
+impl Database {
+    /// Opens it, with the contract's tables and ours, given as SQL.
+    pub(super) fn open(path: &Path, missing: IfMissing, contract: &str, ours: &str) -> Result<Self, MailStoreError> {
+        let connection = open(path, missing, contract, ours)?;
+        Ok(Self { connection, path: path.to_owned(), file: files::glance(path) })
+    }
+
+    /// Is the open file still the one at its path?
+    pub(super) fn is_current(&self) -> bool {
+        match (self.file, files::glance(&self.path)) {
+            (Some(opened), Some(found)) => opened.is_same_file(&found),
+            _ => false,
+        }
+    }
+
+    /// Looks at every page of it.
+    pub(super) fn check_pages(&self) -> Result<(), MailStoreError> {
+        let found: String =
+            self.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        if found == "ok" { Ok(()) } else { Err(MailStoreError::Damaged { path: self.path.clone(), why: found }) }
+    }
+
+    /// Reads from it.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, MailStoreError> {
+        work(&self.connection).map_err(|error| MailStoreError::of(&self.path, error))
+    }
+
+    /// Runs one transaction: all of it is on disk when this returns, or nothing.
+    pub(super) fn change<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, MailStoreError> {
+        let Self { connection, path, .. } = self;
+        let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|change| {
+            let value = work(&change)?;
+            change.commit()?;
+            Ok(value)
+        });
+        done.map_err(|error| MailStoreError::of(path, error))
+    }
+}
+
+/// A message, as the summary of its thread needs it.
+#[derive(Debug)]
+pub(super) struct Latest<'a> {
+    pub(super) thread_id: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) message_id: &'a str,
+    pub(super) created_at_utc: &'a str,
+    /// For how many it is unread, of those whom this file is about.
+    pub(super) unread: usize,
+}
+
+/// Notes a message in its thread, as the latest one if it is. Both files have this table.
+pub(super) fn summarize(change: &Transaction<'_>, message: &Latest<'_>) -> rusqlite::Result<()> {
+    change
+        .prepare_cached(
+            "INSERT INTO thread_summaries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thread_id) DO UPDATE SET \
+             latest_message_id = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?3 ELSE latest_message_id END, \
+             latest_message_created_at_utc = CASE WHEN coalesce(latest_message_id, '') < ?3 THEN ?4 \
+             ELSE latest_message_created_at_utc END, unread_count = unread_count + ?5",
+        )?
+        .execute(params![
+            message.thread_id,
+            normalized(message.subject),
+            message.message_id,
+            message.created_at_utc,
+            message.unread,
+        ])
+        .map(drop)
+}
+
+/// A subject without what answers put in front of it.
+fn normalized(subject: &str) -> String {
+    let mut rest = subject.trim();
+    while let Some(tail) = rest.get(..3).filter(|start| start.eq_ignore_ascii_case("re:")).map(|_| &rest[3..]) {
+        rest = tail.trim_start();
+    }
+    rest.to_lowercase()
 }

@@ -86,11 +86,10 @@ impl Index {
         let text = format!(
             "SELECT {COLUMNS} FROM mailbox_registrations ORDER BY address, status <> 'active', created_at_utc DESC, rowid"
         );
-        let read = || -> rusqlite::Result<Vec<_>> {
-            let mut statement = self.connection.prepare_cached(&text)?;
+        self.file.read(|connection| {
+            let mut statement = connection.prepare_cached(&text)?;
             statement.query_map([], of_row)?.collect()
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// The one that gets this address's mail.
@@ -99,8 +98,7 @@ impl Index {
     /// [`MailStoreError`].
     pub fn active(&self, address: &str) -> Result<Option<RegistrationRow>, MailStoreError> {
         let text = format!("SELECT {COLUMNS} FROM mailbox_registrations WHERE address = ?1 AND status = 'active'");
-        let read = || self.connection.prepare_cached(&text)?.query_row([address], of_row).optional();
-        read().map_err(|error| self.failed(error))
+        self.file.read(|connection| connection.prepare_cached(&text)?.query_row([address], of_row).optional())
     }
 
     /// The one of this id.
@@ -109,8 +107,7 @@ impl Index {
     /// [`MailStoreError`].
     pub fn registration(&self, id: &str) -> Result<Option<RegistrationRow>, MailStoreError> {
         let text = format!("SELECT {COLUMNS} FROM mailbox_registrations WHERE registration_id = ?1");
-        let read = || self.connection.prepare_cached(&text)?.query_row([id], of_row).optional();
-        read().map_err(|error| self.failed(error))
+        self.file.read(|connection| connection.prepare_cached(&text)?.query_row([id], of_row).optional())
     }
 
     /// Writes all these rows, or none. Rows of the same id are replaced. What `forgotten` names loses its state and
@@ -123,7 +120,7 @@ impl Index {
         rows: &[RegistrationRow],
         forgotten: Option<&str>,
     ) -> Result<(), MailStoreError> {
-        self.change(|change| {
+        self.file.change(|change| {
             if let Some(id) = forgotten {
                 for table in ["mailbox_projections", "mailbox_state", "agents_mirrors"] {
                     change.execute(&format!("DELETE FROM {table} WHERE registration_id = ?1"), [id])?;
