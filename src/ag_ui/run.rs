@@ -13,7 +13,7 @@ use tokio::sync::{
 
 use super::{Alone, News, RunInput};
 use crate::{
-    api::{EventView, RequestPayload, SubmitPrompt},
+    api::{EventView, OnDraft, RequestPayload, SubmitPrompt},
     model::{RequestId, RequestKind, RequestState},
     os::clock,
     queue::{NewWork, Queue, Refusal},
@@ -106,7 +106,8 @@ impl Run {
         let (_, cursor) = queue.event_range().await?;
         let payload = SubmitPrompt { prompt, turn_id: None, chat_session: None, execution: None };
         let payload = RequestPayload::SubmitPrompt(payload).stored();
-        let work = NewWork { kind: RequestKind::SubmitPrompt, payload, key: None, expires_in: None };
+        let work =
+            NewWork { kind: RequestKind::SubmitPrompt, payload, key: None, expires_in: None, on_draft: OnDraft::Wait };
         let accepted = queue.accept(work).await?;
         let request: RequestId = accepted
             .request_id

@@ -58,6 +58,7 @@ pub(super) fn read(rules: &Rules, is_exact: bool, screen: &Screen) -> ScreenRead
             Proof::Unclear => is_unclear = true,
             Proof::Known => is_known = true,
             Proof::Gone => reading.gone = true,
+            Proof::Stashed => reading.stashed = true,
             Proof::Interrupted | Proof::Failed | Proof::Finished => {}
         }
     }

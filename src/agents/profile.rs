@@ -9,7 +9,7 @@ use super::{
     reading::ScreenReading,
     rules::{ProfileError, Rules, compile, line_of},
     signs::TitleMarks,
-    source::{DeliverySource, ProfileSource},
+    source::{DeliverySource, ProfileSource, StashKey},
     version::{Range, Version},
 };
 use crate::model::Screen;
@@ -84,6 +84,9 @@ pub struct DeliveryRules {
     pub interrupt: String,
     /// Commands that begin a new conversation.
     pub new_chat: String,
+    /// The key with which the tool keeps a draft aside until the next prompt is submitted; pressed into an empty
+    /// composer it brings the draft back. Only where that was measured.
+    pub stash: Option<&'static str>,
 }
 
 impl Default for DeliveryRules {
@@ -102,6 +105,7 @@ impl Default for DeliveryRules {
             commands: Vec::new(),
             interrupt: "Escape".to_owned(),
             new_chat: "/clear".to_owned(),
+            stash: None,
         }
     }
 }
@@ -124,6 +128,7 @@ impl DeliveryRules {
             commands: source.commands.clone(),
             interrupt: source.interrupt.clone().unwrap_or(standard.interrupt),
             new_chat: source.new_chat.clone().unwrap_or(standard.new_chat),
+            stash: source.stash.map(StashKey::name),
         }
     }
 }

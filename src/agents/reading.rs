@@ -50,6 +50,8 @@ pub struct ScreenReading {
     pub starting: bool,
     /// A menu of the composer (commands, files) is open: Enter would take its choice.
     pub menu: bool,
+    /// The tool says that it keeps a draft aside.
+    pub stashed: bool,
     /// The screen is a shell's, not the tool's: the tool has ended and left its picture.
     pub gone: bool,
     /// Stands for what bears structure on the screen: equal for two screens that differ in spinners and tips only.

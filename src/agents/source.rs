@@ -140,6 +140,8 @@ pub(super) enum Proof {
     Known,
     /// A shell's prompt stands where the tool drew.
     Gone,
+    /// The tool keeps a draft aside.
+    Stashed,
 }
 
 impl Proof {
@@ -155,6 +157,7 @@ impl Proof {
             Self::Unclear => "unclear",
             Self::Known => "known",
             Self::Gone => "gone",
+            Self::Stashed => "stashed",
         }
     }
 }
@@ -247,4 +250,21 @@ pub(super) struct DeliverySource {
     pub(super) commands: Vec<String>,
     pub(super) interrupt: Option<String>,
     pub(super) new_chat: Option<String>,
+    pub(super) stash: Option<StashKey>,
+}
+
+/// A key that has the tool keep a draft aside, and pressed into an empty composer brings it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum StashKey {
+    #[serde(rename = "C-s")]
+    ControlS,
+}
+
+impl StashKey {
+    /// tmux's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ControlS => "C-s",
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod mail_call;
 mod manifest;
 mod memory;
 mod notifier;
+mod on_draft;
 mod ready;
 mod recording;
 mod registry;
@@ -47,17 +48,18 @@ pub use journal::{
 };
 pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use mail::{
-    AttachmentView, BlockPlacement, FilesystemBinding, JmapBinding, MailBinding, MailChanged, MailContent, MailDone,
-    MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
-    NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
+    AttachmentView, BlockPlacement, FilesystemBinding, JmapBinding, MailAttached, MailBinding, MailChanged,
+    MailContent, MailDone, MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus,
+    MailboxKind, MessageView, NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
 pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use memory::{MemoryAnswer, MemoryCall, MemoryPaths, PageEntry, PageKind};
 pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
-    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, NotifierWait, SharedTokens, WaitsFor,
 };
+pub use on_draft::OnDraft;
 pub use ready::{Place, Readiness};
 pub use recording::{Recording, RecordingAction, Recordings};
 pub use registry::{
@@ -96,6 +98,9 @@ pub const ERROR_CODE_HEADER: &str = "agents-error-code";
 
 /// Request header with the longest wait; [`parse_expires_in`] reads it.
 pub const EXPIRES_IN_HEADER: &str = "agents-expires-in";
+
+/// Request header with what to do with a draft; one of the words of [`OnDraft`].
+pub const ON_DRAFT_HEADER: &str = "agents-on-draft";
 
 /// A document with rules between its fields.
 pub trait Document: Serialize + DeserializeOwned {

@@ -31,11 +31,7 @@ pub(super) fn prompt(flag: Option<&str>) -> Result<String, Failure> {
             "give --prompt TEXT, or send the text in: `… < FILE`",
         ));
     }
-    let mut bytes = Vec::new();
-    stdin
-        .lock()
-        .take(LARGEST_READ + 1)
-        .read_to_end(&mut bytes)
+    let bytes = read(None, LARGEST_READ)
         .map_err(|error| Failure::usage(format!("stdin cannot be read: {error}"), "give the text with --prompt"))?;
     if bytes.len() as u64 > LARGEST_READ {
         return Err(too_long(&format!("more than {LARGEST_READ}")));
@@ -48,34 +44,8 @@ pub(super) fn prompt(flag: Option<&str>) -> Result<String, Failure> {
 /// # Errors
 /// Usage: none was given, or it is too long, or no text.
 pub(super) fn mail(content: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
-    let fits = |bytes: &[u8]| {
-        if bytes.len() as u64 > LARGEST_MAIL {
-            let message = format!("the text is longer than {LARGEST_MAIL} bytes");
-            return Err(Failure::usage(message, "put it into a file, and send that with --attach"));
-        }
-        Ok(())
-    };
-    if let Some(text) = content {
-        return fits(text.as_bytes()).map(|()| text.to_owned());
-    }
-    let stdin = io::stdin();
-    let mut bytes = Vec::new();
-    let read = match file.filter(|path| *path != Path::new("-")) {
-        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL + 1).read_to_end(&mut bytes)),
-        None if stdin.is_terminal() => {
-            return Err(Failure::usage(
-                "there is no text: --body-content and --body-file are missing, and stdin is a terminal",
-                "give --body-content TEXT or --body-file PATH, or send the text in: `… < FILE`",
-            ));
-        }
-        None => stdin.lock().take(LARGEST_MAIL + 1).read_to_end(&mut bytes),
-    };
-    let source = file.map_or_else(|| "stdin".to_owned(), |path| format!("`{}`", path.display()));
-    read.map_err(|error| {
-        Failure::usage(format!("{source} cannot be read: {error}"), "give the text with --body-content")
-    })?;
-    fits(&bytes)?;
-    text(bytes)
+    let bytes = given(content, file, &MAIL)?;
+    if content.is_some() { utf8(bytes, MAIL.undone) } else { text(bytes) }
 }
 
 /// Secrets, one in a line, of a file or of stdin (`-`): words of a command can be read by every process.
@@ -83,13 +53,7 @@ pub(super) fn mail(content: Option<&str>, file: Option<&Path>) -> Result<String,
 /// # Errors
 /// Usage: it cannot be read, or is no text.
 pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(LARGEST_MAIL).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST_MAIL).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| {
+    let bytes = read(Some(path), LARGEST_MAIL).map_err(|error| {
         let message = format!("`{}` cannot be read: {error}", path.display());
         Failure::usage(message, "give a file with one token in a line")
     })?;
@@ -101,36 +65,68 @@ pub(super) fn secrets(path: &Path) -> Result<Vec<String>, Failure> {
 /// # Errors
 /// Usage: none was given, or it is too long, or no text.
 pub(super) fn page(content: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
-    if let Some(text) = content {
-        return Ok(text.to_owned());
-    }
-    let stdin = io::stdin();
-    let mut bytes = Vec::new();
-    let read = match file.filter(|path| *path != Path::new("-")) {
-        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST_READ + 1).read_to_end(&mut bytes)),
-        None if stdin.is_terminal() => {
+    utf8(given(content, file, &PAGE)?, PAGE.undone)
+}
+
+/// Where a longer text comes from, and what is said when it does not.
+struct Asked {
+    content: &'static str,
+    file: &'static str,
+    largest: u64,
+    /// What to do with a longer one.
+    instead: &'static str,
+    /// What a refusal left as it was.
+    undone: &'static str,
+}
+
+const MAIL: Asked = Asked {
+    content: "--body-content",
+    file: "--body-file",
+    largest: LARGEST_MAIL,
+    instead: "put it into a file, and send that with --attach",
+    undone: "nothing was sent",
+};
+
+const PAGE: Asked = Asked {
+    content: "--content",
+    file: "--content-file",
+    largest: LARGEST_READ,
+    instead: "split it into several pages",
+    undone: "nothing was written",
+};
+
+/// The words of a flag, else a file, else stdin to its end.
+fn given(content: Option<&str>, file: Option<&Path>, asked: &Asked) -> Result<Vec<u8>, Failure> {
+    let Asked { content: content_flag, file: file_flag, .. } = asked;
+    let file = file.filter(|path| *path != Path::new("-"));
+    let bytes = match (content, file) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, None) if io::stdin().is_terminal() => {
             return Err(Failure::usage(
-                "there is no text: --content and --content-file are missing, and stdin is a terminal",
-                "give --content TEXT or --content-file PATH, or send the text in: `… < FILE`",
+                format!("there is no text: {content_flag} and {file_flag} are missing, and stdin is a terminal"),
+                format!("give {content_flag} TEXT or {file_flag} PATH, or send the text in: `… < FILE`"),
             ));
         }
-        None => stdin.lock().take(LARGEST_READ + 1).read_to_end(&mut bytes),
+        (None, place) => read(place, asked.largest).map_err(|error| {
+            let source = place.map_or_else(|| "stdin".to_owned(), |path| format!("`{}`", path.display()));
+            Failure::usage(format!("{source} cannot be read: {error}"), format!("give the text with {content_flag}"))
+        })?,
     };
-    let source = file.map_or_else(|| "stdin".to_owned(), |path| format!("`{}`", path.display()));
-    read.map_err(|error| Failure::usage(format!("{source} cannot be read: {error}"), "give the text with --content"))?;
-    if bytes.len() as u64 > LARGEST_READ {
-        return Err(Failure::usage(
-            format!("the text is longer than {LARGEST_READ} bytes"),
-            "split it into several pages",
-        ));
+    if bytes.len() as u64 > asked.largest {
+        return Err(Failure::usage(format!("the text is longer than {} bytes", asked.largest), asked.instead));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::usage(
-            format!("the text is not UTF-8: byte {at} (counted from 0) begins no character"),
-            "convert it first, for example with `iconv`; nothing was written",
-        )
-    })
+    Ok(bytes)
+}
+
+/// What stands in a file, or comes from stdin for `-` and for no path; one byte more than `largest` says that there is
+/// more.
+fn read(place: Option<&Path>, largest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match place.filter(|path| *path != Path::new("-")) {
+        Some(path) => File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?,
+        None => io::stdin().lock().take(largest + 1).read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
 }
 
 /// A JSON document in this file; `-` is stdin.
@@ -141,13 +137,7 @@ pub(super) fn document(place: &str) -> Result<Value, Failure> {
     let unread = |error: io::Error| {
         Failure::usage(format!("`{place}` cannot be read: {error}"), "give --input FILE, or `--input -` for stdin")
     };
-    let mut bytes = Vec::new();
-    let taken = if place == "-" {
-        io::stdin().lock().take(LARGEST_READ + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(place).and_then(|file| file.take(LARGEST_READ + 1).read_to_end(&mut bytes))
-    };
-    taken.map_err(unread)?;
+    let bytes = read(Some(Path::new(place)), LARGEST_READ).map_err(unread)?;
     if bytes.len() as u64 > LARGEST_READ {
         return Err(Failure::usage(format!("`{place}` has more than {LARGEST_READ} bytes"), "give less at once"));
     }
@@ -168,13 +158,7 @@ pub(super) fn event() -> Option<String> {
 
 /// What came in as text, without the line break that ends a file.
 fn text(bytes: Vec<u8>) -> Result<String, Failure> {
-    let mut text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::usage(
-            format!("the text is not UTF-8: byte {at} (counted from 0) begins no character"),
-            "convert it first, for example with `iconv`; nothing was sent",
-        )
-    })?;
+    let mut text = utf8(bytes, "nothing was sent")?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -182,6 +166,17 @@ fn text(bytes: Vec<u8>) -> Result<String, Failure> {
         }
     }
     Ok(text)
+}
+
+/// What came in as text, byte for byte.
+fn utf8(bytes: Vec<u8>, undone: &str) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::usage(
+            format!("the text is not UTF-8: byte {at} (counted from 0) begins no character"),
+            format!("convert it first, for example with `iconv`; {undone}"),
+        )
+    })
 }
 
 fn fitting(text: String) -> Result<String, Failure> {

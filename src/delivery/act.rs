@@ -367,7 +367,7 @@ impl<J: Journal> Act<'_, J> {
         {
             return Some(("prompt_recorded", true));
         }
-        let (proof, certain) = sight.took(&self.sought, before, &self.footing)?;
+        let (proof, certain) = sight.took(&self.sought, before, &self.footing, self.delivery.stashed)?;
         // What a command does is its own business; that it left the composer is all there is to see.
         Some((proof, certain || self.delivery.form.command().is_some()))
     }

@@ -30,6 +30,6 @@ pub use person::back;
 pub use plan::{Decision, PERSON_PAUSE, decide};
 pub use prompt::{BadPrompt, Prompt};
 pub use reply::Start;
-pub use sight::{Sight, holds_exactly};
+pub use sight::{Sight, holds_exactly, same_text};
 pub use task::{Delivery, Journal, JournalClosed, Outcome, Stage, Timings};
 pub use turn::{Step, Turn};

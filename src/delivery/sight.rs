@@ -115,12 +115,14 @@ impl Sight {
     }
 
     /// What proves that the program took the text when Enter was pressed; `None` while nothing does. The flag: it is
-    /// certain by itself. `before` is the moment before Enter, where it is known.
+    /// certain by itself. `before` is the moment before Enter, where it is known. `stashed` is a draft that the tool
+    /// brings back when it takes a prompt, and never sooner by itself.
     pub(super) fn took(
         &self,
         sought: &Sought,
         before: Option<&Self>,
         footing: &Footing,
+        stashed: Option<&str>,
     ) -> Option<(&'static str, bool)> {
         let Some(screen) = self.screen() else {
             let before = before.map(|sight| (&sight.look, &sight.around));
@@ -131,6 +133,9 @@ impl Sight {
         }
         match &screen.composer {
             ComposerReading::Draft(_) if self.shown(sought, footing).is_some() => None,
+            ComposerReading::Draft(text) if stashed.is_some_and(|draft| proof::same_signs(text, draft)) => {
+                Some(("draft_restored", true))
+            }
             ComposerReading::Draft(_) => {
                 let person = before.is_some_and(|was| self.look.now.person_activity > was.look.now.person_activity);
                 person.then_some(("person_types_on", true))
@@ -141,6 +146,11 @@ impl Sight {
             ComposerReading::Unclear => None,
         }
     }
+}
+
+/// Are these two texts one, but for blanks and what a tool makes of them?
+pub fn same_text(one: &str, other: &str) -> bool {
+    proof::same_signs(one, other)
 }
 
 /// Does a tool's composer hold this text, sign for sign, and nothing else?

@@ -74,6 +74,8 @@ pub struct Delivery<'a> {
     pub tracker: Option<&'a Tracker>,
     /// The request, for the tracker.
     pub request: Option<&'a RequestId>,
+    /// A draft that the tool keeps aside, and brings back when it takes the text.
+    pub stashed: Option<&'a str>,
 }
 
 /// Receipts cannot be put on record any more: nothing more is done.

@@ -10,7 +10,7 @@ use super::{
     fields::{Issue, shown},
 };
 use crate::{
-    api::{EXPIRES_IN_HEADER, IDEMPOTENCY_KEY_HEADER, parse_expires_in},
+    api::{EXPIRES_IN_HEADER, IDEMPOTENCY_KEY_HEADER, ON_DRAFT_HEADER, OnDraft, parse_expires_in},
     queue::Key,
 };
 
@@ -57,13 +57,28 @@ pub(super) fn expires_in(headers: &HeaderMap) -> Result<Option<Duration>, Proble
         (Ok(_), Some(_)) => "Value error, the header stands more than once".to_owned(),
         (Err(error), _) => format!("Value error, {error}"),
     };
-    Err(Problem::invalid(&[Issue {
-        kind: "value_error",
-        place: vec!["header".into(), EXPIRES_IN_HEADER.into()],
-        message,
-        input: shown(&text.as_ref().into()),
-        context: None,
-    }]))
+    Err(wrong(EXPIRES_IN_HEADER, &text, message))
+}
+
+/// What is to be done with a draft in the composer.
+///
+/// # Errors
+/// 422 that names the words.
+pub(super) fn on_draft(headers: &HeaderMap) -> Result<OnDraft, Problem> {
+    let mut values = headers.get_all(ON_DRAFT_HEADER).iter();
+    let Some(value) = values.next() else { return Ok(OnDraft::default()) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let message = match (OnDraft::from_name(&text), values.next()) {
+        (Some(one), None) => return Ok(one),
+        (Some(_), Some(_)) => "Value error, the header stands more than once",
+        (None, _) => "Value error, give `wait`, `refuse` or `stash`",
+    };
+    Err(wrong(ON_DRAFT_HEADER, &text, message.to_owned()))
+}
+
+fn wrong(header: &str, text: &str, message: String) -> Problem {
+    let place = vec!["header".into(), header.into()];
+    Problem::invalid(&[Issue { kind: "value_error", place, message, input: shown(&text.into()), context: None }])
 }
 
 #[cfg(test)]
@@ -117,5 +132,18 @@ mod tests {
             assert!(problem.contains("422") && problem.contains("agents-expires-in"), "{values:?} got {problem}");
         }
         assert!(format!("{:?}", of(&[b"100y"]).unwrap_err()).contains("from 1 second to 30 days"));
+    }
+
+    #[test]
+    fn a_word_about_drafts_is_one_of_three() {
+        let of = |values: &[&[u8]]| on_draft(&headers(ON_DRAFT_HEADER, values));
+        assert_eq!(of(&[]), Ok(OnDraft::Wait));
+        assert_eq!(of(&[b"refuse"]), Ok(OnDraft::Refuse));
+        assert_eq!(of(&[b"stash"]), Ok(OnDraft::Stash));
+        let wrong: [&[&[u8]]; 5] = [&[b""], &[b"Stash"], &[b"restore"], &[b"\xff"], &[b"wait", b"wait"]];
+        for values in wrong {
+            let problem = format!("{:?}", of(values).unwrap_err());
+            assert!(problem.contains("422") && problem.contains("agents-on-draft"), "{values:?} got {problem}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    api::AdmissionPolicy,
+    api::{AdmissionPolicy, OnDraft},
     delivery::{
         self, Decision, Delivery, Form, Journal, JournalClosed, Keys, Outcome, Prompt, Sight, Stage, Start, Step,
         Timings, Turn, decide, deliver,
@@ -19,7 +19,7 @@ use crate::{
     os::{clock, files, lock::Lock, random, terminal},
     target::Target,
     tmux::input::{Acted, Hand, HandError, Look},
-    tracker::{Detectors, Quiet, View, records},
+    tracker::{Detectors, Pending, Quiet, View, records},
 };
 
 /// Between two looks: each is a tmux process.
@@ -67,6 +67,8 @@ pub struct DirectOptions {
     pub wait: WaitFor,
     /// How long to wait.
     pub timeout: Duration,
+    /// What to do with somebody's draft in the composer.
+    pub on_draft: OnDraft,
 }
 
 /// What became of a direct prompt.
@@ -210,8 +212,9 @@ impl<'a> Direct<'a> {
             let stage = Stage::Fresh(Box::new(look));
             let form = Form::of(text, self.view.rules()).map_err(|(reason, detail)| refused(reason, &detail))?;
             let (pid, view) = (self.pid, &self.view);
+            let (id_text, prompt, form) = (id.as_str(), text, &form);
             let delivery =
-                Delivery { id: id.as_str(), prompt: text, form: &form, pid, stage, view, tracker: None, request: None };
+                Delivery { id: id_text, prompt, form, pid, stage, view, tracker: None, request: None, stashed: None };
             let outcome = deliver(&self.hand, &Keys::default(), &delivery, &told, Timings::default()).await;
             match outcome.map_err(|closed| Failure::internal(closed.to_string()))? {
                 Outcome::Submitted(before, seen) => {
@@ -261,13 +264,22 @@ impl<'a> Direct<'a> {
             let still = quiet.observe(&look, begun.elapsed());
             let sight = Sight::survey(look, &self.view);
             let now = clock::now().epoch_millis() / 1000;
+            let is_draft = sight.reading.pending == Pending::Yes;
             match decide(text, &self.view, &sight, policy, still, now) {
                 Decision::Go => return Ok(sight.look),
                 Decision::Refuse(reason, detail) => return Err(refused(reason, &detail)),
                 Decision::Wait("settling", _) if begun.elapsed() < REST => {}
                 Decision::Wait(reason, detail) if options.policy.is_some() => return Err(refused(reason, &detail)),
+                Decision::Wait("draft", detail) if options.on_draft == OnDraft::Refuse && is_draft => {
+                    return Err(refused("draft", &detail));
+                }
                 Decision::Wait("agent_ended", detail) => return Err(refused("agent_ended", &detail)),
-                Decision::Wait(reason, detail) => {
+                Decision::Wait(reason, mut detail) => {
+                    if reason == "draft" && options.on_draft == OnDraft::Stash {
+                        detail.push_str(
+                            "; it is not put aside: only a gateway keeps on record what has to be brought back",
+                        );
+                    }
                     if *waits != reason {
                         *waits = reason;
                         self.tell(told, Note::new(Receipt::Deferred).because(reason, detail)).await?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{LONGEST_QUEUE, Queue, Refusal};
 use crate::{
-    api::RequestCreate,
+    api::{OnDraft, RequestCreate},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
     store::{Announced, NewRow, Poll},
@@ -61,6 +61,7 @@ impl Queue {
             route: Route::Queue,
             accepted_at: now,
             expires_at: Some(now.after(expires_in)),
+            on_draft: OnDraft::Wait,
             key: None,
         }
     }

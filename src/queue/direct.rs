@@ -26,7 +26,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    api::{AdmissionPolicy, ApprovalAnswered, ControlInputSent, ControlPromptSent, KeyPress},
+    api::{AdmissionPolicy, ApprovalAnswered, ControlInputSent, ControlPromptSent, KeyPress, OnDraft},
     delivery::{Decision, Prompt, Sight, Stage, Timings, decide},
     model::{RequestId, RequestKind, Route},
     os::{clock, random},
@@ -188,6 +188,7 @@ impl Queue {
             route,
             accepted_at: now,
             expires_at: None,
+            on_draft: OnDraft::Wait,
             key: key.map(|key| (key.text.clone(), key.digest)),
         };
         let id = row.id.clone();
@@ -358,7 +359,7 @@ impl Worker {
             look = self.new_chat(hand, id, agent, look, &direct.prompt).await?;
         }
         let (kind, pid, prompt) = (RequestKind::SubmitPrompt, pid_of(agent), direct.prompt.clone());
-        let text = Text { id: id.clone(), kind, prompt, pid };
+        let text = Text { id: id.clone(), kind, prompt, pid, stashed: self.stashed() };
         let (code, detail) = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(turn)) => {
                 self.follow_next(turn, &direct.prompt).await;
@@ -434,7 +435,8 @@ impl Worker {
         let prompt = Prompt::clean(command).map_err(|error| unready(error.to_string()))?;
         let payload = json!({ "prompt": command, "for": id.as_str() });
         let reset = self.queue.register(RequestKind::SubmitPrompt, Route::ControlPrompt, &payload, None).await?;
-        let text = Text { id: reset, kind: RequestKind::SubmitPrompt, prompt, pid: pid_of(agent) };
+        let text =
+            Text { id: reset, kind: RequestKind::SubmitPrompt, prompt, pid: pid_of(agent), stashed: self.stashed() };
         let refused = match self.queue.deliver(hand, &text, Stage::Fresh(Box::new(look)), at_once()).await {
             Ok(Done::Submitted(_)) => None,
             Ok(Done::Waits(reason, detail) | Done::PutBack(reason, detail)) => {

@@ -64,6 +64,7 @@ impl Queue {
             route: Route::Queue,
             accepted_at: now,
             expires_at: work.expires_in.map(|span| now.after(span)),
+            on_draft: work.on_draft,
             key: work.key.map(|key| (key.text, key.digest)),
         };
         let (id, kind) = (row.id.clone(), row.kind);

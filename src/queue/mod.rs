@@ -12,6 +12,7 @@ mod approvals;
 pub mod coalesce;
 mod direct;
 mod door;
+mod drafts;
 mod given_back;
 mod headless;
 mod interrupts;
@@ -41,6 +42,7 @@ pub use refusal::Refusal;
 pub use worker::Worker;
 
 use crate::{
+    api::OnDraft,
     delivery::Keys,
     model::{PaneId, RequestId, RequestKind},
     store::{AgentProcess, Depth, Store, Waiting},
@@ -62,6 +64,8 @@ pub struct NewWork {
     pub key: Option<Key>,
     /// How long it may wait.
     pub expires_in: Option<Duration>,
+    /// What to do with a draft in the composer.
+    pub on_draft: OnDraft,
 }
 
 /// The caller's name for one piece of work, with what it names.

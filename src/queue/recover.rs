@@ -37,6 +37,9 @@ impl Worker {
     /// [`JournalClosed`]: some stay as they are until the store works again.
     pub(super) async fn recover(&mut self, after: After) -> Result<(), JournalClosed> {
         let store = self.queue.inner.store.clone();
+        if after == After::Start {
+            self.remember_draft().await?;
+        }
         let rows = store.running().await.map_err(|error| closed(&error))?;
         // Interrupts of this gateway are on their way beside this task.
         for row in rows.iter().filter(|row| after == After::Start || row.kind != RequestKind::Interrupt) {
@@ -192,7 +195,7 @@ impl Worker {
         let Ok(prompt) = Prompt::clean(payload["prompt"].as_str().unwrap_or_default()) else {
             return self.uncertain(row, "unconfirmed", "its text cannot be read any more").await;
         };
-        let text = Text { id: row.id.clone(), kind: row.kind, prompt, pid };
+        let text = Text { id: row.id.clone(), kind: row.kind, prompt, pid, stashed: self.stashed() };
         match self.queue.deliver_in(slot, hand, &text, stage, Timings::default()).await? {
             // Where the reply began was known to the last gateway alone.
             Done::Submitted(turn) => self.follow_next(Turn { start: None, ..turn }, &text.prompt).await,

@@ -19,6 +19,8 @@ pub(super) struct Text {
     pub(super) prompt: Prompt,
     /// The process that the pane was started with.
     pub(super) pid: u32,
+    /// A draft that the tool keeps aside meanwhile.
+    pub(super) stashed: Option<String>,
 }
 
 /// What became of it, once that is on record.
@@ -119,6 +121,7 @@ impl Queue {
             view,
             tracker: Some(tracker),
             request: Some(&text.id),
+            stashed: text.stashed.as_deref(),
         };
         let record = Record { queue: self, id: &text.id };
         let outcome = deliver(hand, &self.inner.keys, &delivery, &record, timings).await;

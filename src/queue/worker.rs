@@ -14,6 +14,7 @@ use super::{
     AgentNow, Queue,
     coalesce::{Action, Waiting, coalesce, run_around},
     direct::Job,
+    drafts::Drafts,
     receipts::Awaited,
     recover::After,
     run::{Done, Text},
@@ -62,6 +63,7 @@ pub struct Worker {
     pub(super) submitted: Option<(RequestId, String)>,
     /// Requests may be on their way although nobody types.
     pub(super) unsettled: Option<After>,
+    pub(super) drafts: Drafts,
 }
 
 /// When to come back.
@@ -90,6 +92,7 @@ impl Worker {
             pause: PAUSES.0,
             submitted: None,
             unsettled: Some(After::Start),
+            drafts: Drafts::default(),
         }
     }
 
@@ -167,7 +170,8 @@ impl Worker {
             return Ok(Next::Again);
         }
         self.told.retain(|id, _| rows.iter().any(|row| row.id == *id));
-        if rows.is_empty() && self.turn.is_none() {
+        let aside = self.drafts.kept.is_some();
+        if rows.is_empty() && self.turn.is_none() && !aside {
             return Ok(Next::Idle);
         }
         let agent = self.queue.agent();
@@ -180,10 +184,11 @@ impl Worker {
         if head.is_none() {
             self.undecided(&rows, agent.epoch).await;
         }
-        if head.is_none() && self.turn.is_none() {
+        if head.is_none() && self.turn.is_none() && !aside {
             return Ok(until_expiry);
         }
         if let Some(head) = head
+            && !aside
             && let Some(next) = self.at_work(head).await
         {
             return Ok(next);
@@ -206,13 +211,14 @@ impl Worker {
             self.pause = if sight.reading.is_ready() { PAUSES.0 } else { self.pause.min(WORKING) };
         }
         self.follow(&hand, &sight, quiet).await;
+        self.look_after_draft(&hand, &agent, &sight, &rows).await?;
         match head {
             Some(head) if head.kind == RequestKind::Interrupt => {
                 self.queue.inner.urgent.notify_one();
                 Ok(self.blocked())
             }
             Some(head) => self.take_up(head, &agent, &hand, sight, quiet).await,
-            None if self.turn.is_none() => Ok(until_expiry),
+            None if self.turn.is_none() && self.drafts.kept.is_none() => Ok(until_expiry),
             None => Ok(self.later()),
         }
     }
@@ -259,13 +265,14 @@ impl Worker {
                 }
                 Ok(self.later())
             }
+            Decision::Wait("draft", detail) => self.meet_draft(head, &prompt, hand, (&sight, quiet), detail).await,
             Decision::Wait(reason, detail) => {
                 self.defer(&head.id, reason, detail).await;
                 Ok(self.blocked())
             }
             Decision::Go => {
                 let pid = agent.process.as_ref().map_or(0, |process| process.process.pid);
-                let text = Text { id: head.id.clone(), kind: head.kind, prompt, pid };
+                let text = Text { id: head.id.clone(), kind: head.kind, prompt, pid, stashed: self.stashed() };
                 self.deliver(hand, &text, Stage::Fresh(Box::new(sight.look))).await
             }
         }
@@ -388,11 +395,11 @@ impl Worker {
         }
     }
 
-    fn later(&mut self) -> Next {
+    pub(super) fn later(&mut self) -> Next {
         Next::Later(self.longer())
     }
 
-    fn blocked(&mut self) -> Next {
+    pub(super) fn blocked(&mut self) -> Next {
         Next::Blocked(self.longer())
     }
 

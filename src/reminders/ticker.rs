@@ -15,7 +15,7 @@ use super::{
     views,
 };
 use crate::{
-    api::{ReminderDelivery, ReminderKeys, RequestPayload, SubmitPrompt, parse_keys},
+    api::{OnDraft, ReminderDelivery, ReminderKeys, RequestPayload, SubmitPrompt, parse_keys},
     model::{RequestId, RequestKind, RequestState},
     os::{alarm::Alarm, clock},
     queue::{Key, NewWork, Refusal},
@@ -188,7 +188,13 @@ impl Reminders {
             ReminderDelivery::Prompt(prompt) => {
                 let payload = SubmitPrompt { prompt, turn_id: None, chat_session: None, execution: None };
                 let payload = RequestPayload::SubmitPrompt(payload).stored();
-                let work = NewWork { kind: RequestKind::SubmitPrompt, payload, key: Some(key), expires_in: None };
+                let work = NewWork {
+                    kind: RequestKind::SubmitPrompt,
+                    payload,
+                    key: Some(key),
+                    expires_in: None,
+                    on_draft: OnDraft::Wait,
+                };
                 match self.inner.queue.accept(work).await {
                     Ok(accepted) => {
                         row.request_id = Some(accepted.request_id);

@@ -17,7 +17,8 @@ macro_rules! queued_where {
         concat!(
             "SELECT ",
             queued_columns!(),
-            " FROM agents_requests a LEFT JOIN gateway_requests g ON g.request_id = a.request_id WHERE ",
+            " FROM agents_requests a LEFT JOIN gateway_requests g ON g.request_id = a.request_id \
+             LEFT JOIN agents_on_draft d ON d.request_id = a.request_id WHERE ",
             $condition,
             " ORDER BY a.sequence LIMIT ?1"
         )
@@ -40,8 +41,9 @@ macro_rules! requests_where {
 const WAITING: &str = "SELECT a.sequence, a.request_id, a.request_kind, a.route, \
      CASE WHEN octet_length(g.payload_json) <= 256 OR a.sequence = (SELECT sequence FROM agents_requests \
      WHERE state = 'accepted' AND route = 'queue' ORDER BY sequence LIMIT 1) THEN coalesce(g.payload_json, '{}') ELSE '{}' END, \
-     a.epoch, a.expires_at_utc, a.receipt \
+     a.epoch, a.expires_at_utc, a.receipt, d.policy \
      FROM agents_requests a LEFT JOIN gateway_requests g ON g.request_id = a.request_id \
+     LEFT JOIN agents_on_draft d ON d.request_id = a.request_id \
      WHERE a.state = 'accepted' AND a.route = 'queue' ORDER BY a.sequence LIMIT ?1";
 
 impl Store {

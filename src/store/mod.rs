@@ -8,6 +8,7 @@
 //! domain rooms (everything else).
 
 mod aside;
+mod drafts;
 mod epochs;
 mod error;
 mod journal;

@@ -8,7 +8,10 @@ use super::{
     rows::{self, Admitted, Answer, NewRow, RECEIPT, StoredAnswer, word},
     thread::{Change, Store},
 };
-use crate::model::{Moment, Note, RequestId, RequestKind, RequestState, Route};
+use crate::{
+    api::OnDraft,
+    model::{Moment, Note, RequestId, RequestKind, RequestState, Route},
+};
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +123,11 @@ impl Change<'_> {
                 (!queue).then_some(payload),
             ])?;
         let sequence = u64::try_from(self.sql.last_insert_rowid()).unwrap_or_default();
+        if row.on_draft != OnDraft::Wait {
+            self.sql
+                .prepare_cached("INSERT INTO agents_on_draft (request_id, policy) VALUES (?1, ?2)")?
+                .execute([id, row.on_draft.name()])?;
+        }
         let queued = format!(r#"{{"receipt":"queued","request_kind":"{}"}}"#, row.kind);
         self.append(Some(id), RECEIPT, &queued, &millis)?;
         if queue {
@@ -297,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn accepted_work_stands_in_the_contracts_table_and_in_ours() {
         let scratch = Scratch::new();
-        let row = NewRow { expires_at: Some(later(1500)), ..row(7) };
+        let row = NewRow { expires_at: Some(later(1500)), on_draft: OnDraft::Refuse, ..row(7) };
         assert_eq!(scratch.accept(row).await.unwrap(), Admitted::New { sequence: 1, waiting: 1 });
         let theirs: (String, String, String, String, u64) = scratch
             .outsider()
@@ -323,6 +331,7 @@ mod tests {
         assert_eq!(journal[0].at_utc, "2026-11-21T10:00:00.120Z");
         assert_eq!(journal[0].note().unwrap(), Note::new(Receipt::Queued));
         let waiting = scratch.store.waiting(5).await.unwrap();
+        assert_eq!(waiting[0].on_draft, OnDraft::Refuse);
         assert_eq!((waiting[0].expires_at, waiting[0].epoch, waiting[0].sequence), (Some(later(1500)), 1, 1));
     }
 

@@ -57,6 +57,7 @@ fn remove_rows(sql: &Connection, floor: u64) -> rusqlite::Result<u64> {
     for (sequence, id) in &oldest {
         sql.prepare_cached("DELETE FROM gateway_requests WHERE request_id = ?1")?.execute([id])?;
         sql.prepare_cached("DELETE FROM agents_requests WHERE sequence = ?1")?.execute([sequence])?;
+        sql.prepare_cached("DELETE FROM agents_on_draft WHERE request_id = ?1")?.execute([id])?;
         // The floor passed these by, because the row was unfinished then. Newer ones go when it comes to them.
         sql.prepare_cached("DELETE FROM agents_journal WHERE request_id = ?1 AND id <= ?2")?
             .execute(params![id, floor])?;

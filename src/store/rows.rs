@@ -3,7 +3,10 @@
 use rusqlite::{Row, types::FromSqlError};
 use serde_json::Value;
 
-use crate::model::{Moment, Note, Receipt, RequestId, RequestKind, RequestState, Route};
+use crate::{
+    api::OnDraft,
+    model::{Moment, Note, Receipt, RequestId, RequestKind, RequestState, Route},
+};
 
 /// Work that is to be kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,8 @@ pub struct NewRow {
     pub accepted_at: Moment,
     /// When it is too old to be typed.
     pub expires_at: Option<Moment>,
+    /// What to do with a draft in the composer.
+    pub on_draft: OnDraft,
     /// The sender's `Idempotency-Key`, and the digest of what was sent with it.
     pub key: Option<(String, [u8; 16])>,
 }
@@ -104,6 +109,8 @@ pub struct QueuedRow {
     pub expires_at: Option<Moment>,
     /// The latest receipt.
     pub receipt: Receipt,
+    /// What to do with a draft in the composer.
+    pub on_draft: OnDraft,
 }
 
 /// All that is known of one piece of work.
@@ -245,17 +252,17 @@ pub(super) fn id(row: &Row<'_>, at: usize) -> rusqlite::Result<RequestId> {
     word(row, at, |text| text.parse().ok())
 }
 
-/// Columns for [`queued`], of `agents_requests a` and `gateway_requests g`.
+/// Columns for [`queued`], of `agents_requests a`, `gateway_requests g` and `agents_on_draft d`.
 macro_rules! queued_columns {
     () => {
         "a.sequence, a.request_id, a.request_kind, a.route, coalesce(g.payload_json, a.payload_json, '{}'), a.epoch, \
-         a.expires_at_utc, a.receipt"
+         a.expires_at_utc, a.receipt, d.policy"
     };
 }
 pub(super) use queued_columns;
 
 pub(super) fn queued(row: &Row<'_>) -> rusqlite::Result<QueuedRow> {
-    let expires_at: Option<String> = row.get(6)?;
+    let (expires_at, on_draft): (Option<String>, Option<String>) = (row.get(6)?, row.get(8)?);
     Ok(QueuedRow {
         sequence: row.get(0)?,
         id: id(row, 1)?,
@@ -265,6 +272,7 @@ pub(super) fn queued(row: &Row<'_>) -> rusqlite::Result<QueuedRow> {
         epoch: row.get(5)?,
         expires_at: expires_at.and_then(|text| Moment::parse(&text)),
         receipt: word(row, 7, Receipt::from_name)?,
+        on_draft: on_draft.and_then(|word| OnDraft::from_name(&word)).unwrap_or_default(),
     })
 }
 

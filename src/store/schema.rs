@@ -141,6 +141,10 @@ CREATE INDEX IF NOT EXISTS agents_requests_expiry ON agents_requests (expires_at
     WHERE state = 'accepted' AND expires_at_utc IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS agents_requests_key ON agents_requests (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS agents_on_draft (
+    request_id TEXT PRIMARY KEY,
+    policy TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS agents_journal (
     id INTEGER PRIMARY KEY,
     request_id TEXT,
@@ -185,4 +189,4 @@ pub(super) const SET_VERSION: &str =
     "INSERT INTO agents_meta (key, value) VALUES ('schema_version', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
 
 /// Version of our tables that this program reads and writes.
-pub(super) const OUR_VERSION: u32 = 4;
+pub(super) const OUR_VERSION: u32 = 5;

@@ -16,7 +16,10 @@ use super::{
     Admitted, NewRow, Store, StoreError,
     open::{BUSY, Care},
 };
-use crate::model::{Moment, RequestId, RequestKind, RequestState, Route};
+use crate::{
+    api::OnDraft,
+    model::{Moment, RequestId, RequestKind, RequestState, Route},
+};
 
 pub(super) struct Scratch {
     pub(super) store: Store,
@@ -48,6 +51,7 @@ pub(super) fn row(n: u32) -> NewRow {
         route: Route::Queue,
         accepted_at: now(),
         expires_at: None,
+        on_draft: OnDraft::Wait,
         key: None,
     }
 }

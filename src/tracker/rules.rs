@@ -359,8 +359,10 @@ impl Reducer {
         let empty = self.evidence.composed() && self.evidence.composer() == Some(&ComposerReading::Empty);
         let changed = |frame: &&Frame| empty && frame.at.since > at.since && before.as_ref() != Some(&frame.seen.hash);
         let settled = self.evidence.frame.as_ref().filter(changed).map(|frame| frame.settled_since.since.max(at.since));
+        // Whoever tells turns tells this one too, however late on a busy machine.
+        let told = self.edges_expected() || self.tells_turns();
         if let Some(settled) = settled
-            && (command || !self.edges_expected())
+            && (command || !told)
             && clock.passed(settled + self.timings.completion)
         {
             if command && self.profile.is_some() {
@@ -375,7 +377,8 @@ impl Reducer {
             self.close(clock.now, Source::Screen, &[], outcome, error, "the screen has settled at an empty composer");
             return true;
         }
-        let wait = if self.evidence.composed() { self.timings.stale_active } else { self.timings.final_active };
+        let left = !self.evidence.composed() || (told && settled.is_some());
+        let wait = if left { self.timings.final_active } else { self.timings.stale_active };
         if clock.passed(at.since + wait) {
             self.evidence.say(clock.now, Source::Input, "nothing shows that the noted prompt was taken".to_owned());
             self.turns.armed = None;

@@ -41,6 +41,7 @@ mod mail;
 mod mailbox;
 mod memory;
 mod notifier;
+mod on_draft;
 mod predecessor;
 mod prompt_control;
 mod prompt_faults;

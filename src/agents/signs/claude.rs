@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Signs, text};
+use super::{Signs, ended, text};
 use crate::{
     agents::{DialogKind, Sign},
     model::Outcome,
@@ -50,10 +50,6 @@ fn notified(event: &Value) -> Option<Sign> {
         "idle_prompt" => Some(Sign::Idle),
         _ => None,
     }
-}
-
-fn ended(turn: Option<String>, outcome: Outcome, reply: Option<String>, error: Option<String>) -> Sign {
-    Sign::TurnEnded { turn, outcome, exact: reply.is_some(), reply, error }
 }
 
 /// Claude's status file, `sessions/<pid>.json`. It stays behind when Claude is killed.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Signs, text};
+use super::{Signs, ended, text};
 use crate::{
     agents::{DialogKind, Sign},
     model::Outcome,
@@ -42,10 +42,6 @@ fn notified(event: &Value) -> Option<Sign> {
             .and_then(|reply| serde_json::from_str::<Value>(reply).ok())
             .is_some_and(|reply| reply["title"].is_string());
     (!hidden).then(|| ended(text(&event["turn-id"]), Outcome::Success, reply, None))
-}
-
-fn ended(turn: Option<String>, outcome: Outcome, reply: Option<String>, error: Option<String>) -> Sign {
-    Sign::TurnEnded { turn, outcome, exact: reply.is_some(), reply, error }
 }
 
 /// Reads a rollout file (`rollout-*.jsonl`), line by line.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Signs, text};
+use super::{Signs, ended, text};
 use crate::{
     agents::{DialogKind, Sign},
     model::{Moment, Outcome},
@@ -96,8 +96,11 @@ impl Chat {
                 self.answers.push((id, said.clone()));
                 Some(Sign::Replied { turn: None, text: said, exact: true })
             }
-            "info" if message["content"] == "Request cancelled." => Some(ended(Outcome::Interrupted, None)),
-            "error" => Some(ended(Outcome::Failed, text(&message["content"]).map(|said| plain(&said)))),
+            "info" if message["content"] == "Request cancelled." => Some(ended(None, Outcome::Interrupted, None, None)),
+            "error" => {
+                let error = text(&message["content"]).map(|said| plain(&said));
+                Some(ended(None, Outcome::Failed, None, error))
+            }
             _ => None,
         }
     }
@@ -109,10 +112,6 @@ impl Chat {
         let (Some(rewritten), Some(at)) = (self.rewritten, Moment::parse(stamp)) else { return false };
         (0..REWRITE_MILLIS).contains(&(at.epoch_millis() - rewritten.epoch_millis()))
     }
-}
-
-fn ended(outcome: Outcome, error: Option<String>) -> Sign {
-    Sign::TurnEnded { turn: None, outcome, reply: None, exact: false, error }
 }
 
 /// A text, or the text parts of one; `None` for results of calls.

@@ -18,6 +18,7 @@ pub use program_status::{Heard, ProgramStatus};
 pub use title::TitleMarks;
 
 use super::Sign;
+use crate::model::Outcome;
 
 /// The longest text of a tool that is kept: a reply, a prompt, a message.
 const LONGEST: usize = 1 << 20;
@@ -73,6 +74,11 @@ fn text(value: &Value) -> Option<String> {
         end -= 1;
     }
     text.get(..end).map(str::to_owned)
+}
+
+/// The end of a turn. A reply that the tool tells is the exact one.
+fn ended(turn: Option<String>, outcome: Outcome, reply: Option<String>, error: Option<String>) -> Sign {
+    Sign::TurnEnded { turn, outcome, exact: reply.is_some(), reply, error }
 }
 
 /// One line of a file with a JSON document per line; `None` for half a line and for anything else.

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::RangedU64ValueParser}
 
 use super::{Selectors, TurnModel, duration::duration};
 use crate::{
-    api::{AdmissionPolicy, RequestFilter, parse_expires_in},
+    api::{AdmissionPolicy, OnDraft, RequestFilter, parse_expires_in},
     lifecycle::direct::WaitFor,
     model::{RequestId, RequestState},
 };
@@ -28,6 +28,9 @@ pub(in crate::cli) struct DirectPrompt {
     /// Type it now or not at all [default: when the agent is ready]
     #[arg(long, value_name = "POLICY")]
     pub(in crate::cli) admission_policy: Option<Policy>,
+    /// What to do when somebody's draft stands in the composer
+    #[arg(long, value_name = "POLICY", default_value = "wait", conflicts_with = "admission_policy")]
+    pub(in crate::cli) on_draft: Draft,
     #[command(flatten)]
     pub(in crate::cli) model: TurnModel,
     /// How far to wait
@@ -61,6 +64,9 @@ pub(in crate::cli) struct GatewayPrompt {
     /// The same key and prompt again are answered as the first time, and not typed twice
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     pub(in crate::cli) idempotency_key: Option<String>,
+    /// What to do when somebody's draft stands in the composer
+    #[arg(long, value_name = "POLICY", default_value = "wait", conflicts_with = "admission_policy")]
+    pub(in crate::cli) on_draft: Draft,
     /// In a new conversation of the agent; only with --admission-policy ready-only
     #[arg(long, requires = "admission_policy")]
     pub(in crate::cli) new_chat: bool,
@@ -174,6 +180,27 @@ impl From<Policy> for AdmissionPolicy {
             Policy::ReadyOnly => Self::ReadyOnly,
             Policy::IfNoPending => Self::IfNoPending,
             Policy::Always => Self::Always,
+        }
+    }
+}
+
+/// What to do with somebody's draft in the composer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Draft {
+    /// Until it is submitted or cleared
+    Wait,
+    /// The prompt fails at once
+    Refuse,
+    /// The tool keeps it meanwhile, where it is proven to come back; else as `wait`
+    Stash,
+}
+
+impl From<Draft> for OnDraft {
+    fn from(draft: Draft) -> Self {
+        match draft {
+            Draft::Wait => Self::Wait,
+            Draft::Refuse => Self::Refuse,
+            Draft::Stash => Self::Stash,
         }
     }
 }

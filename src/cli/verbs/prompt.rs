@@ -40,6 +40,7 @@ pub(super) fn run(context: &Context, words: &DirectPrompt, report: &Reporter) ->
         policy: words.admission_policy.map(Into::into),
         wait: words.wait.into(),
         timeout: words.timeout,
+        on_draft: words.on_draft.into(),
     };
     let mut progress = Progress::new(report);
     let outcome = direct::prompt(&target, &text, &options, &mut |note| progress.tell(&follow::words(note)));

@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, words: &Relaunch, report: &Reporter) -> Res
     if report.wants_json() {
         render::json(&launch::describe(&created));
     } else {
-        launch::print(&created, "relaunched");
+        launch::print(&created, "relaunched", None);
     }
     Ok(ExitCode::SUCCESS)
 }

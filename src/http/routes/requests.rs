@@ -15,7 +15,7 @@ use crate::{
         bodies, body,
         error::Problem,
         fields::Issues,
-        headers::{expires_in, key},
+        headers::{expires_in, key, on_draft},
         query::{LARGEST_NUMBER, Query},
     },
     model::{RequestId, RequestState},
@@ -31,6 +31,7 @@ pub(in crate::http) async fn create(
     let content = body::receive(content).await?;
     let key = key(&head.headers, &head.method, head.uri.path(), &content)?;
     let expires_in = expires_in(&head.headers)?;
+    let on_draft = on_draft(&head.headers)?;
     let create = bodies::request_create(&body::parse(&content)?)?;
     let headless = app.queue.chats().is_some();
     if let RequestPayload::SubmitPrompt(prompt) = &create.payload
@@ -48,7 +49,7 @@ pub(in crate::http) async fn create(
         let detail = "`execution` chooses a model per turn; this agent runs in a terminal, and keeps its own";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
-    let work = NewWork { kind: create.kind, payload: create.payload.stored(), key, expires_in };
+    let work = NewWork { kind: create.kind, payload: create.payload.stored(), key, expires_in, on_draft };
     Ok(Json(app.queue.accept(work).await?))
 }
 

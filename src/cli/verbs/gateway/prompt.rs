@@ -9,7 +9,7 @@ use super::{super::prompt::no_model, requests};
 use crate::{
     api::{
         ChatMode, ChatSession, ControlPrompt, ControlPromptSent, EXPIRES_IN_HEADER, ExecutionOverride,
-        IDEMPOTENCY_KEY_HEADER, RequestAccepted, RequestCreate,
+        IDEMPOTENCY_KEY_HEADER, ON_DRAFT_HEADER, OnDraft, RequestAccepted, RequestCreate,
     },
     cli::{
         args::{GatewayPrompt, Policy},
@@ -42,6 +42,11 @@ pub(super) fn run(context: &Context, words: &GatewayPrompt, report: &Reporter) -
     let mut patience = words.wait.map(|_| requests::patience(&gateway, Some(words.timeout))).transpose()?;
     let mut headers = vec![(IDEMPOTENCY_KEY_HEADER, key.clone())];
     headers.extend(words.expires_in.map(|span| (EXPIRES_IN_HEADER, format!("{}s", span.as_secs()))));
+    let on_draft = OnDraft::from(words.on_draft);
+    // A gateway of an earlier version does not know the header, and waits.
+    if on_draft != OnDraft::Wait {
+        headers.push((ON_DRAFT_HEADER, on_draft.name().to_owned()));
+    }
     let body = json!(RequestCreate::prompt_with(text, execution));
     let call = Call { headers: &headers, ..Call::post("/v1/requests", &body) };
     let accepted: RequestAccepted = gateway.call(&call).map_err(|error| repeatable(error.into(), &key))?;

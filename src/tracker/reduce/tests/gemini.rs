@@ -40,3 +40,16 @@ fn a_queue_that_was_emptied_for_nothing_does_not_keep_it_busy() {
     play.take(Source::Input, Seen::InterruptPressed).wait(2000);
     assert_eq!((play.phase(), play.started()), (Phase::Ready, 1), "it was interrupted");
 }
+
+#[test]
+fn a_prompt_that_left_the_composer_is_no_turn_that_ended_before_the_record_tells_of_it() {
+    let mut play = Play::of(Some("gemini"));
+    play.process(true).screen(idle()).wait(500).note("one").wait(200);
+    // The screen shows the prompt above an empty composer, and for seconds nothing more.
+    play.screen(ScreenReading { signature: "one above".to_owned(), ..idle() }).wait(4000);
+    assert_eq!((play.phase(), play.started()), (Phase::Active, 0), "{:?}", play.edges);
+    play.sign(Source::Record, prompt("one", None)).sign(Source::Title, Sign::Working).wait(500);
+    play.sign(Source::Record, Sign::Replied { turn: None, text: "1".to_owned(), exact: true });
+    play.sign(Source::Title, Sign::Idle).wait(3000);
+    assert_eq!((play.started(), play.ended().len(), play.phase()), (1, 1, Phase::Ready), "{:?}", play.edges);
+}
