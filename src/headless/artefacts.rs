@@ -1,6 +1,6 @@
 //! The files of a turn, and where they say that it stands.
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use crate::{
     api::{LastStarted, TurnEnd, TurnPlan, TurnProcesses},
@@ -242,7 +242,7 @@ pub fn turns(root: &SessionRoot) -> Vec<(Turn, TurnPlan)> {
 
 /// Turns that the history may not have, the oldest first. `known` are left out; those that are marked join them, and
 /// those that are gone leave them.
-pub fn unrecorded(root: &SessionRoot, known: &mut HashSet<String>) -> Vec<(Turn, TurnPlan)> {
+pub fn unrecorded(root: &SessionRoot, known: &mut BTreeSet<String>) -> Vec<(Turn, TurnPlan)> {
     let entries = std::fs::read_dir(root.turn_artifacts()).into_iter().flatten().flatten();
     let all = entries.filter_map(|entry| Turn::of(root, entry.file_name().to_str()?));
     let before = std::mem::take(known);

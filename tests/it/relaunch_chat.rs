@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     headless::Headless,
-    support::{World, eventually},
+    support::{Tool, World, eventually},
 };
 
 #[test]
@@ -81,4 +81,29 @@ fn a_tool_in_a_terminal_is_told_in_its_own_words() {
     relaunch(&wrapped.id, &mode).fails(8, "not `claude` itself", "as it was launched");
     assert_eq!(other.file("surface.json")["process"]["pid"], pid);
     assert!(crate::support::stat(u32::try_from(pid.as_u64().unwrap()).unwrap()).is_some());
+}
+
+/// A real tool shows the conversation that it was in; without a mode it begins a new one.
+fn real(tool: Tool) {
+    let world = World::new();
+    let Some(real) = world.real("alpha", tool) else { return };
+    real.submit(&world, "say remembered", "say remembered");
+    real.model.wait_for(1);
+    real.shows(&world, tool.ready());
+    let relaunch = |more: &[&str]| world.agents(&[&["relaunch", "--agent-id", &real.agent.id], more].concat()).ok();
+    relaunch(&["--chat-session-mode", "tool_last_or_new"]);
+    real.shows(&world, "say remembered");
+    relaunch(&["--chat-session-mode", "new"]);
+    let screen = real.shows(&world, tool.ready());
+    assert!(!screen.contains("say remembered"), "{screen}");
+}
+
+#[test]
+fn real_claude_goes_on_with_its_last_conversation() {
+    real(Tool::Claude);
+}
+
+#[test]
+fn real_codex_goes_on_with_its_last_conversation() {
+    real(Tool::Codex);
 }

@@ -4,7 +4,7 @@
 //! What is in the store counts; the mark in the turn's folder only saves the look, also when the store has long forgotten
 //! the turn.
 
-use std::{collections::HashSet, ffi::OsStr, future::pending, time::Duration};
+use std::{collections::BTreeSet, ffi::OsStr, future::pending, time::Duration};
 
 use tokio::time::sleep;
 
@@ -30,7 +30,7 @@ const UNWATCHED: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     /// Turns that need no second look.
-    known: HashSet<String>,
+    known: BTreeSet<String>,
     /// Nothing changed since the last look.
     looked: bool,
     /// A command is about to start one.
