@@ -177,9 +177,8 @@ fn the_files_of_old_turns_go_at_the_end_of_a_turn_or_with_cleanup() {
     let mine = json!({ "kind": "submit_prompt", "payload": { "prompt": "say mine", "turn_id": "mine" } });
     let id = crate::support::id_of(&http.post("/v1/requests", &mine).ok());
     Headless::settled(&http, &id);
-    eventually("the turn to be on record", || match artefacts.join("mine/recorded").exists() {
-        true => Ok(()),
-        false => Err(format!("{:?}", left())),
+    eventually("the turn to be on record", || {
+        if artefacts.join("mine/recorded").exists() { Ok(()) } else { Err(format!("{:?}", left())) }
     });
     eventually("another one to go", || match left() {
         left if left == ["mine", "turn-0004"] => Ok(()),
