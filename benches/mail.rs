@@ -14,25 +14,21 @@
     reason = "a program that measures and prints"
 )]
 
+#[path = "../session-fixtures/mail/mailbox-worker/letters.rs"]
+mod letters;
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    hint::black_box,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, hint::black_box, os::unix::fs::symlink, path::Path};
 
 use agents::{
-    api::{MailBinding, MailContent, MailDraft, MailFlags, MailQuery, MailReply},
+    api::{MailContent, MailDraft, MailFlags, MailQuery, MailReply},
     mail::{
-        Mailbox,
-        filesystem::{self, RegisterMode, Registering, Staging},
+        filesystem::{self, Staging},
         message::{Head, Message, Principal},
     },
-    model::{Address, BoxName, MessageId, Moment},
+    model::{BoxName, MessageId, Moment},
 };
+use letters::{address, mailbox};
 use serde_json::json;
 use support::{Table, number, timed};
 
@@ -49,24 +45,6 @@ fn main() {
     small(&mut table, &folder.path().join("small"), samples);
     large(&mut table, &folder.path().join("large"), messages);
     table.finish("mail", &json!({ "samples": samples, "messages": messages }));
-}
-
-fn address(name: &str) -> Address {
-    format!("{name}@agents.localhost").parse().unwrap()
-}
-
-fn mailbox(root: &Path, name: &str) -> Mailbox {
-    let wish = Registering {
-        address: address(name),
-        principal_id: format!("AGENTS-{name}"),
-        mode: RegisterMode::Safe,
-        display_name: None,
-        manifest_path_hint: None,
-        role: None,
-        folder: None,
-    };
-    let registration = filesystem::register(root, &wish).unwrap();
-    Mailbox::of(&MailBinding::Filesystem(registration.binding), PathBuf::new()).unwrap()
 }
 
 fn body() -> String {

@@ -82,6 +82,13 @@ fn custom(name: &str, value: &Value) -> Value {
     json!({ "type": "CUSTOM", "name": name, "value": value })
 }
 
+/// What the one turn of a run does: the last one of these counts. An agent in a terminal is observed instead.
+fn activity(content: &Value) -> Value {
+    let message = format!("activity-{}", content["turnId"].as_str().unwrap_or_default());
+    json!({ "type": "ACTIVITY_SNAPSHOT", "messageId": message, "activityType": "houmao.headless.turn",
+        "content": content, "replace": true })
+}
+
 impl Run {
     /// Puts the prompt on disk.
     #[expect(clippy::too_many_arguments, reason = "the handles of one agent, given once")]
@@ -211,6 +218,10 @@ impl Run {
         self.ready.push_back(custom("houmao.gateway.event", &value));
         let evidence = entry.data.get("evidence").cloned().unwrap_or_default();
         match receipt.as_str() {
+            "turn_started" if self.family == "headless" => {
+                self.ready.push_back(activity(&json!({ "turnPhase": "active", "turnId": evidence["turn_id"],
+                    "startedAtUtc": evidence["started_at_utc"] })));
+            }
             "turn_ended" => self.finish(&evidence),
             "refused" | "indeterminate" => {
                 let why = text("detail").or_else(|| text("reason")).unwrap_or("it was not done");
@@ -229,6 +240,12 @@ impl Run {
                 json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": message, "delta": reply }),
                 json!({ "type": "TEXT_MESSAGE_END", "messageId": message }),
             ]);
+        }
+        if self.family == "headless" {
+            self.ready.push_back(activity(&json!({ "turnPhase": "ready", "turnId": evidence["turn_id"],
+                "startedAtUtc": evidence["started_at_utc"], "endedAtUtc": evidence["ended_at_utc"],
+                "outcome": evidence["outcome"], "exitCode": evidence["exit_code"], "usage": evidence["usage"],
+                "replyExact": evidence["exact"], "replyMissing": evidence["reply_missing"] })));
         }
         if self.family == "tui" {
             let mut seen = observation(&self.tracker);

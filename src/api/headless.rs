@@ -23,6 +23,32 @@ pub struct HeadlessFile {
     /// How hard it thinks, unless a turn says otherwise.
     #[serde(default)]
     pub reasoning_level: Option<u64>,
+    /// How long the files of its turns stay.
+    #[serde(default)]
+    pub keep: KeepTurns,
+}
+
+/// How many of a session's turns keep their files, and for how long. What is over one limit goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepTurns {
+    /// The newest so many; `None`: all.
+    #[serde(default)]
+    pub turns: Option<u32>,
+    /// So many days after their end; `None`: for ever.
+    #[serde(default)]
+    pub days: Option<u32>,
+}
+
+impl KeepTurns {
+    /// Nothing ever goes.
+    pub const FOR_EVER: Self = Self { turns: None, days: None };
+}
+
+impl Default for KeepTurns {
+    fn default() -> Self {
+        Self { turns: Some(1_000), days: None }
+    }
 }
 
 impl Document for HeadlessFile {
@@ -31,6 +57,9 @@ impl Document for HeadlessFile {
 
     fn check(&self) -> Result<(), BrokenRule> {
         expect_version(self.schema_version, Self::SCHEMA_VERSION)?;
+        if self.keep.turns == Some(0) || self.keep.days == Some(0) {
+            return Err(BrokenRule::other("`keep.turns` and `keep.days` are above zero, or null"));
+        }
         match (self.startup.mode, &self.startup.id) {
             (ChatMode::Exact, None) => Err(BrokenRule::other("`startup` with mode `exact` needs an `id`")),
             (ChatMode::Current | ChatMode::Auto, _) => {

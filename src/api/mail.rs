@@ -330,6 +330,22 @@ pub struct MailDone {
     pub message: MessageView,
 }
 
+/// Answer of attachment, a call of ours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MailAttached {
+    /// `attachment`.
+    pub operation: String,
+    /// Whose mailbox.
+    #[serde(flatten)]
+    pub identity: MailIdentity,
+    /// The message.
+    pub message_ref: String,
+    /// What the message says about it.
+    pub attachment: AttachmentView,
+    /// What is in it.
+    pub content_base64: String,
+}
+
 /// Answer of mark, move and archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MailChanged {

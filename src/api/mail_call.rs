@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    JmapBinding, MailBinding, MailChanged, MailContent, MailDone, MailDraft, MailFlags, MailList, MailPost, MailQuery,
-    MailReply, MailStatus, MailboxKind, Manifest,
+    JmapBinding, MailAttached, MailBinding, MailChanged, MailContent, MailDone, MailDraft, MailFlags, MailList,
+    MailPost, MailQuery, MailReply, MailStatus, MailboxKind, Manifest,
 };
 use crate::model::{BoxName, Moment};
 
@@ -31,6 +31,13 @@ pub enum MailCall {
         message_ref: String,
         /// Only if it is in this folder.
         folder: Option<BoxName>,
+    },
+    /// What is in an attachment of a message.
+    Attachment {
+        /// Of which.
+        message_ref: String,
+        /// As the message names it.
+        attachment_id: String,
     },
     /// A new message.
     Send(MailDraft),
@@ -67,6 +74,7 @@ impl MailCall {
             Self::List(_) => "list",
             Self::Peek { .. } => "peek",
             Self::Read { .. } => "read",
+            Self::Attachment { .. } => "attachment",
             Self::Send(_) => "send",
             Self::Post(_) => "post",
             Self::Reply(_) => "reply",
@@ -99,6 +107,10 @@ impl MailCall {
             Self::Peek { message_ref, folder } | Self::Read { message_ref, folder } => {
                 say("message_ref", json!(message_ref));
                 say("box", json!(folder));
+            }
+            Self::Attachment { message_ref, attachment_id } => {
+                say("message_ref", json!(message_ref));
+                say("attachment_id", json!(attachment_id));
             }
             Self::Send(draft) => {
                 say("to", json!(draft.to));
@@ -146,6 +158,10 @@ impl MailCall {
                 _ => Ok(()),
             },
             Self::Peek { message_ref, .. } | Self::Read { message_ref, .. } => check_ref(message_ref),
+            Self::Attachment { message_ref, attachment_id } => match attachment_id.trim() {
+                "" => Err("the id of the attachment is empty".to_owned()),
+                _ => check_ref(message_ref),
+            },
             Self::Send(draft) => {
                 check_subject(&draft.subject)?;
                 check_once("address", &draft.to)?;
@@ -228,6 +244,7 @@ pub enum MailAnswer {
     Status(MailStatus),
     List(MailList),
     Done(Box<MailDone>),
+    Attached(Box<MailAttached>),
     Changed(MailChanged),
 }
 

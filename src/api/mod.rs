@@ -38,7 +38,7 @@ pub use attach::{AttachContract, BackendMetadata, GatewayManifest};
 pub use desired::{DesiredConfig, DiagnosticLogging, TimingWishes, TrackingTimings};
 pub use expiry::{BadExpiry, parse_expires_in};
 pub use headless::{
-    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, LastStarted, NextPrompt, ProcessFile,
+    CanonicalEvent, ChatId, HeadlessChat, HeadlessFile, HeadlessState, KeepTurns, LastStarted, NextPrompt, ProcessFile,
     StartupChat, TurnEnd, TurnPlan, TurnProcesses,
 };
 pub use instance::{ControlClient, CurrentInstance, Owner};
@@ -48,16 +48,16 @@ pub use journal::{
 };
 pub use keys::{KeyPress, SpecialKey, UnknownKey, parse_keys};
 pub use mail::{
-    AttachmentView, BlockPlacement, FilesystemBinding, JmapBinding, MailBinding, MailChanged, MailContent, MailDone,
-    MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus, MailboxKind, MessageView,
-    NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
+    AttachmentView, BlockPlacement, FilesystemBinding, JmapBinding, MailAttached, MailBinding, MailChanged,
+    MailContent, MailDone, MailDraft, MailFlags, MailIdentity, MailList, MailPost, MailQuery, MailReply, MailStatus,
+    MailboxKind, MessageView, NewAttachment, NotifyAuth, NotifyBlock, Participant, ReplyPolicy,
 };
 pub use mail_call::{MailAnswer, MailCall, MailGateway, resolve_live};
 pub use manifest::{AgentLaunchAuthority, GatewayAuthority, Interactive, LaunchPlan, Manifest, Runtime, TmuxSection};
 pub use memory::{MemoryAnswer, MemoryCall, MemoryPaths, PageEntry, PageKind};
 pub use notifier::{
     BlockAuthMode, BlockEntry, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, MessageSummary,
-    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, SharedTokens,
+    NotifierChange, NotifierMode, NotifierSettings, NotifierStatus, NotifierWait, SharedTokens, WaitsFor,
 };
 pub use on_draft::OnDraft;
 pub use ready::{Place, Readiness};

@@ -97,9 +97,23 @@ words! {
     }
 }
 
-/// Secrets that verify senders. Never printed.
-#[derive(Clone, PartialEq, Eq, Default)]
+/// Secrets that verify senders. Never printed, and on the wire only their masks.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct SharedTokens(Vec<String>);
+
+impl From<Vec<String>> for SharedTokens {
+    fn from(tokens: Vec<String>) -> Self {
+        Self(tokens)
+    }
+}
+
+/// The masks.
+impl From<SharedTokens> for Vec<String> {
+    fn from(tokens: SharedTokens) -> Self {
+        tokens.masked()
+    }
+}
 
 impl SharedTokens {
     /// What stands for a token wherever it is shown: its place, from 1.
@@ -143,7 +157,7 @@ impl fmt::Debug for SharedTokens {
 }
 
 /// Everything that can be set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "contract section 4.9")]
 pub struct NotifierSettings {
     pub enabled: bool,
@@ -234,25 +248,52 @@ impl NotifierChange {
 #[expect(missing_docs, reason = "contract section 4.9")]
 pub struct NotifierStatus {
     pub schema_version: u32,
-    pub enabled: bool,
-    pub interval_seconds: Option<u64>,
-    pub mode: NotifierMode,
-    pub appendix_text: String,
-    pub context_error_policy: ContextErrorPolicy,
-    pub pre_notification_context_action: ContextAction,
-    pub notify_block_render: BlockRender,
-    pub notify_block_auth_mode: BlockAuthMode,
-    pub notify_block_auth_verifier: BlockVerifier,
-    /// One mask for each token that is kept.
-    pub notify_block_shared_tokens: Vec<String>,
-    pub notify_block_per_message_chars: usize,
-    pub notify_block_total_chars: usize,
+    #[serde(flatten)]
+    pub settings: NotifierSettings,
     /// Has the session a mailbox that can be watched?
     pub supported: bool,
     pub support_error: Option<String>,
     pub last_poll_at_utc: Option<String>,
     pub last_notification_at_utc: Option<String>,
     pub last_error: Option<String>,
+}
+
+/// `GET /v1/mail-notifier/waiting`, a route of ours: why the agent has not been told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifierWait {
+    /// 1.
+    pub schema_version: u32,
+    /// What comes next.
+    pub waits_for: WaitsFor,
+    /// A stable word: what speaks against telling the agent, what the last look found, or what the queue waits for.
+    pub reason: Option<String>,
+    /// One sentence for a person.
+    pub detail: Option<String>,
+    /// The wake-up in the queue.
+    pub request_id: Option<String>,
+    /// Since when it waits for this, whatever the reasons were meanwhile. Whole seconds, as the next one.
+    pub since_utc: Option<String>,
+    /// When it looks into the mailbox again at the latest.
+    pub looks_again_at_utc: Option<String>,
+}
+
+words! {
+    /// What the notifier waits for.
+    WaitsFor {
+        /// It is off.
+        #[default]
+        Nothing = "nothing",
+        /// The mailbox is being read.
+        Look = "look",
+        /// Mail, or the time to tell again of what is there.
+        Mail = "mail",
+        /// The agent: it may not be told now.
+        Agent = "agent",
+        /// The queue, which has a wake-up.
+        Request = "request",
+        /// The gateway's own store.
+        Store = "store",
+    }
 }
 
 /// One notify block in the audit, shown or not (contract section 1.7).
@@ -297,6 +338,34 @@ mod tests {
         for wrong in ["kept:0", "kept:3", "kept:", "kept:x"] {
             assert_eq!(kept.unmask(vec![wrong.to_owned()]).unwrap_err(), wrong);
         }
+    }
+
+    #[test]
+    fn the_status_keeps_the_contracts_keys_in_their_order() {
+        let status = NotifierStatus {
+            schema_version: 1,
+            settings: NotifierSettings {
+                interval_seconds: Some(60),
+                notify_block_shared_tokens: tokens(&["first secret", "second"]),
+                ..NotifierSettings::default()
+            },
+            supported: true,
+            support_error: None,
+            last_poll_at_utc: None,
+            last_notification_at_utc: None,
+            last_error: None,
+        };
+        let text = concat!(
+            r#"{"schema_version":1,"enabled":false,"interval_seconds":60,"mode":"any_inbox","appendix_text":"","#,
+            r#""context_error_policy":"continue_current","pre_notification_context_action":"none","#,
+            r#""notify_block_render":"enabled","notify_block_auth_mode":"permissive-log","#,
+            r#""notify_block_auth_verifier":"none","notify_block_shared_tokens":["kept:1","kept:2"],"#,
+            r#""notify_block_per_message_chars":512,"notify_block_total_chars":2048,"supported":true,"#,
+            r#""support_error":null,"last_poll_at_utc":null,"last_notification_at_utc":null,"last_error":null}"#
+        );
+        assert_eq!(serde_json::to_string(&status).unwrap(), text);
+        let read: NotifierStatus = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text, "what was read is shown as it was told");
     }
 
     #[test]

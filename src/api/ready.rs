@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The parent's one line: where the child runs.
+/// Where the child runs, in the parent's one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Place {

@@ -5,6 +5,7 @@ mod approvals;
 mod duration;
 mod fixtures;
 mod headless;
+mod lazy;
 mod live;
 mod mail;
 mod mail_notifier;
@@ -22,10 +23,13 @@ use clap_complete::Shell;
 pub(super) use self::ag_ui::{AgUi, Publish};
 pub(super) use self::approvals::{Approvals, Approve};
 pub(super) use self::fixtures::{Contract, Replay};
-pub(super) use self::headless::{Detail, JoinHeadless, LaunchHeadless, OfRoot, Turn, TurnModel, TurnSubmit, WhichTurn};
+pub(super) use self::headless::{
+    Detail, JoinHeadless, LaunchHeadless, OfRoot, Relaunch, Turn, TurnModel, TurnSubmit, WhichTurn,
+};
+pub(super) use self::lazy::{Lazy, parse};
 pub(super) use self::live::{AttachTerminal, Tui, Turns};
 pub(super) use self::mail::{
-    AnsweredState, Content, Mail, MailBind, MailList, MailWatch, Placement, PostPolicy, ReadState,
+    AnsweredState, Content, Mail, MailBind, MailList, MailSave, MailWatch, Placement, PostPolicy, ReadState,
 };
 pub(super) use self::mail_notifier::{Enable as EnableNotifier, MailNotifier};
 pub(super) use self::mailbox::{GivenUp, MailboxCommand, MailboxRoot, Mode, Register, RepairWords, Unregister};
@@ -123,11 +127,11 @@ pub(super) enum Command {
     Interrupt(Selectors),
     /// One turn of a headless agent, and what turns leave behind
     #[command(subcommand)]
-    Turn(Turn),
+    Turn(Lazy<Turn>),
     /// End the gateway, and the agent if it was launched here
     Stop(Selectors),
     /// Start a launched agent's program again
-    Relaunch(Selectors),
+    Relaunch(Relaunch),
     /// Remove the files of sessions that are gone; without a selector, of all of them
     Cleanup {
         #[command(flatten)]
@@ -138,21 +142,21 @@ pub(super) enum Command {
     },
     /// The gateway of a session
     #[command(subcommand)]
-    Gateway(Gateway),
+    Gateway(Lazy<Gateway>),
     /// The agent's mail, with a gateway or without
     #[command(subcommand)]
-    Mail(Mail),
+    Mail(Lazy<Mail>),
     /// The mailboxes that agents share: who gets mail, and mending
     #[command(subcommand)]
-    Mailbox(MailboxCommand),
+    Mailbox(Lazy<MailboxCommand>),
     /// The agent's memory: one memo, and a tree of pages
     #[command(subcommand)]
-    Memory(Memory),
+    Memory(Lazy<Memory>),
     /// Show what the tracker makes of a recording
     Replay(Replay),
     /// What this program promises about recorded screens and streams
     #[command(subcommand)]
-    Contract(Contract),
+    Contract(Lazy<Contract>),
     /// Tell the session's gateway what a hook of the agent's program says; never fails
     AgentEvent(AgentEvent),
     /// Runs one turn of a headless agent, and outlives whoever started it
@@ -299,21 +303,21 @@ pub(super) enum Gateway {
     SendKeys(SendKeys),
     /// What is to be said to the agent later
     #[command(subcommand)]
-    Reminders(Reminders),
+    Reminders(Lazy<Reminders>),
     /// The agent on the AG-UI protocol
     #[command(subcommand, name = "ag-ui")]
     AgUi(AgUi),
     /// The requests that the gateway has, and what became of each
     #[command(subcommand)]
-    Requests(Requests),
+    Requests(Lazy<Requests>),
     /// What the agent does, in the contract's words
     #[command(subcommand)]
-    Tui(Tui),
+    Tui(Lazy<Tui>),
     /// Show why the state is what it is: every source, and what it is worth
     Explain(Selectors),
     /// The agent's turns: prompts, replies, and how they are known
     #[command(subcommand)]
-    Turns(Turns),
+    Turns(Lazy<Turns>),
     /// Decide about what waits for an agent that was replaced
     Reconcile(Reconcile),
     /// Show the dialog in which the agent waits for an answer
@@ -324,10 +328,10 @@ pub(super) enum Gateway {
     Screen(ScreenWords),
     /// Record what the agent's terminal shows, into asciicast files
     #[command(subcommand)]
-    Record(Record),
+    Record(Lazy<Record>),
     /// Tell the agent when mail arrives for it
     #[command(subcommand)]
-    MailNotifier(MailNotifier),
+    MailNotifier(Lazy<MailNotifier>),
     /// Show the gateway's log
     Logs {
         #[command(flatten)]
@@ -410,34 +414,41 @@ fn selectors(command: &Command) -> Option<&Selectors> {
         Command::Show(selectors)
         | Command::State(selectors)
         | Command::Stop(selectors)
-        | Command::Relaunch(selectors)
+        | Command::Relaunch(Relaunch { selectors, .. })
         | Command::Interrupt(selectors)
         | Command::Prompt(DirectPrompt { selectors, .. })
-        | Command::Cleanup { selectors, .. }
-        | Command::Gateway(
-            Gateway::Attach { selectors, .. }
-            | Gateway::Status { selectors, .. }
-            | Gateway::Detach(selectors)
-            | Gateway::Explain(selectors)
-            | Gateway::Prompt(GatewayPrompt { selectors, .. })
-            | Gateway::Interrupt(GatewayInterrupt { selectors, .. })
-            | Gateway::SendKeys(SendKeys { selectors, .. })
-            | Gateway::Reconcile(Reconcile { selectors, .. })
-            | Gateway::Approve(Approve { selectors, .. })
-            | Gateway::Screen(ScreenWords { selectors, .. })
-            | Gateway::Logs { selectors, .. },
-        ) => Some(selectors),
+        | Command::Cleanup { selectors, .. } => Some(selectors),
         Command::Mail(mail) => Some(mail.selectors()),
         Command::Turn(turn) => Some(turn.selectors()),
         Command::Memory(memory) => Some(memory.selectors()),
-        Command::Gateway(Gateway::Requests(requests)) => Some(requests.selectors()),
-        Command::Gateway(Gateway::AgUi(words)) => Some(words.selectors()),
-        Command::Gateway(Gateway::Reminders(reminders)) => Some(reminders.selectors()),
-        Command::Gateway(Gateway::Tui(tui)) => Some(tui.selectors()),
-        Command::Gateway(Gateway::Turns(turns)) => Some(turns.selectors()),
-        Command::Gateway(Gateway::Record(record)) => Some(record.selectors()),
-        Command::Gateway(Gateway::MailNotifier(words)) => Some(words.selectors()),
-        Command::Gateway(Gateway::Approvals(approvals)) => Some(approvals.selectors()),
+        Command::Gateway(gateway) => gateway.selectors(),
         _ => None,
+    }
+}
+
+impl Gateway {
+    fn selectors(&self) -> Option<&Selectors> {
+        match self {
+            Self::Attach { selectors, .. }
+            | Self::Status { selectors, .. }
+            | Self::Detach(selectors)
+            | Self::Explain(selectors)
+            | Self::Prompt(GatewayPrompt { selectors, .. })
+            | Self::Interrupt(GatewayInterrupt { selectors, .. })
+            | Self::SendKeys(SendKeys { selectors, .. })
+            | Self::Reconcile(Reconcile { selectors, .. })
+            | Self::Approve(Approve { selectors, .. })
+            | Self::Screen(ScreenWords { selectors, .. })
+            | Self::Logs { selectors, .. } => Some(selectors),
+            Self::Requests(requests) => Some(requests.selectors()),
+            Self::AgUi(words) => Some(words.selectors()),
+            Self::Reminders(reminders) => Some(reminders.selectors()),
+            Self::Tui(tui) => Some(tui.selectors()),
+            Self::Turns(turns) => Some(turns.selectors()),
+            Self::Record(record) => Some(record.selectors()),
+            Self::MailNotifier(words) => Some(words.selectors()),
+            Self::Approvals(approvals) => Some(approvals.selectors()),
+            Self::Run { .. } => None,
+        }
     }
 }

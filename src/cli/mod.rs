@@ -18,8 +18,6 @@ mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
-
 pub use args::Cli;
 
 /// Runs the command line and returns its exit status.
@@ -31,7 +29,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(words: &[OsString]) -> ExitCode {
     let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match args::parse(words) {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error, &typed_command(words), wants_json),
     };

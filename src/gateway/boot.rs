@@ -18,7 +18,7 @@ use crate::{
     os::{clock, files, lock::Lock, peer, process, random, rendezvous},
     session::{Registry, SessionRoot, documents, gateway_files},
     store::{self, Depth, Opened, Store},
-    target::{self, Context, Target},
+    target::{self, Context, Introduction, Target},
 };
 
 /// What the gateway was started with.
@@ -291,9 +291,12 @@ fn unix_socket(root: &SessionRoot) -> Option<UnixListener> {
     made.inspect_err(|error| tracing::warn!(%error, "no Unix socket beside the port")).ok()
 }
 
-/// The session of this configuration, proven.
-pub(super) fn find(config: &Config) -> Result<Target, Failure> {
-    let found = target::of_root(&config.context, &config.root)?;
+/// The session of this configuration, proven; as the attach that started this gateway saw it, where there is one.
+pub(super) fn find(config: &Config, introduced: Option<&Introduction>) -> Result<Target, Failure> {
+    let found = match introduced {
+        Some(introduced) => target::of_root_as_seen(&config.context, &config.root, introduced.session.clone())?,
+        None => target::of_root(&config.context, &config.root)?,
+    };
     found.live_session()?;
     Ok(found)
 }

@@ -74,17 +74,28 @@ impl Publisher {
         if name.is_empty() || name == facts.attach.tmux_session_name { Ok(()) } else { self.renamed(facts, &name) }
     }
 
+    /// What sets the live variables.
+    pub(super) fn variables(&self, facts: &Facts) -> Commands {
+        let values = environment::live(&self.root, facts.host, facts.port);
+        change::set_environment(Commands::new(), self.session, &values)
+    }
+
+    /// Sets the live variables. One tmux process.
+    pub(super) fn set_variables(&self, facts: &Facts) -> Result<(), Failure> {
+        self.server.run(&self.variables(facts))?;
+        Ok(())
+    }
+
     /// The live variables and the registry's pointer. One tmux process.
     pub(super) fn announce(&self, facts: &Facts, now: Moment) -> Result<(), Failure> {
-        let values = environment::live(&self.root, facts.host, facts.port);
-        self.server.run(&change::set_environment(Commands::new(), self.session, &values))?;
+        self.set_variables(facts)?;
         self.announce_in_registry(facts, now);
         Ok(())
     }
 
     /// The record of this agent: active, with a new lease and a pointer to this gateway. A busy registry costs the
     /// pointer, not the gateway.
-    fn announce_in_registry(&self, facts: &Facts, now: Moment) {
+    pub(super) fn announce_in_registry(&self, facts: &Facts, now: Moment) {
         let pointer = GatewayPointer {
             host: facts.host,
             port: facts.port,

@@ -29,8 +29,9 @@ use crate::{
     os::{clock, lock::Lock, program, rendezvous::Meeting},
     queue::{AgentNow, Queue},
     store::Store,
-    target::Target,
+    target::{Introduction, Target},
     telemetry::{self, DiagnosticLog, EventLog, WindowMirror},
+    tmux::control::Control,
     tracker::{Eyes, Timings},
 };
 
@@ -72,16 +73,17 @@ fn started(
     window: Option<Box<dyn Write + Send>>,
     mut meeting: Option<&mut Meeting>,
 ) -> Result<(), Failure> {
-    let told = meeting.as_mut().map(|meeting| hear_place(meeting)).transpose()?;
-    let window = window.filter(|_| told != Some(Place::Detached));
-    if told == Some(Place::Detached) {
+    let told = meeting.as_mut().map(|meeting| hear_introduction(meeting)).transpose()?;
+    let is_detached = told.as_ref().is_some_and(|told| told.place == Place::Detached);
+    let window = window.filter(|_| !is_detached);
+    if is_detached {
         program::become_session_leader();
     }
     let mirror = window.and_then(|window| WindowMirror::start(window).ok());
     let _log = telemetry::init(&config.root.log(), mirror, config.verbose);
-    let target = boot::find(config)?;
+    let target = boot::find(config, told.as_ref())?;
     let seat = match told {
-        Some(place) => Seat::told(place)?,
+        Some(told) => Seat::told(told.place)?,
         None => Seat::found(&target, config.context.inside.as_ref())?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -100,11 +102,11 @@ fn started(
     })
 }
 
-fn hear_place(meeting: &mut Meeting) -> Result<Place, Failure> {
+fn hear_introduction(meeting: &mut Meeting) -> Result<Introduction, Failure> {
     let line = meeting
         .hear(Duration::from_secs(5))
         .map_err(|error| Failure::internal(format!("the attach that started this gateway fell silent: {error}")))?;
-    serde_json::from_str(&line).map_err(|error| Failure::internal(format!("unreadable place: {error}")))
+    serde_json::from_str(&line).map_err(|error| Failure::internal(format!("unreadable words of the attach: {error}")))
 }
 
 /// Why the gateway ends.
@@ -131,7 +133,7 @@ async fn live(config: &Config, seat: Seat, target: &Target, meeting: Option<&mut
     let started = boot::boot(config, seat, target).await?;
     let mut gateway = Gateway::start(config, started);
     let public = match gateway.first_look().await {
-        Ok(()) => gateway.announce(),
+        Ok(()) => gateway.announce().await,
         Err(failure) => Err(failure),
     };
     if let Err(failure) = public {
@@ -171,6 +173,8 @@ pub(super) struct Gateway {
     pub(super) store_thread: std::thread::JoinHandle<()>,
     pub(super) generation: u64,
     pub(super) subject: watch::Sender<Subject>,
+    /// The control client, while there is one.
+    pub(super) control: watch::Receiver<Option<Control>>,
     pub(super) queue: Queue,
     pub(super) agent: watch::Sender<AgentNow>,
     pub(super) eyes: Eyes,
@@ -214,7 +218,7 @@ impl Gateway {
             hand_of(&publisher),
             Agent { tool, timings, headless },
         );
-        let (client, feeds) = (work.control.clone(), work.feeds());
+        let (client, control, feeds) = (work.control.clone(), work.control.subscribe(), work.feeds());
         let events = EventLog::new(&config.root.events());
         let Running { queue, reminders, agent, tracker, eyes } =
             work.start(&mut tasks, &board, store.clone(), events, trouble);
@@ -253,6 +257,7 @@ impl Gateway {
             store_thread,
             generation,
             subject,
+            control,
             queue,
             agent,
             eyes,
@@ -299,12 +304,22 @@ impl Gateway {
     }
 
     /// Goes public: records and snapshot first, then the variables, then the registry.
-    fn announce(&self) -> Result<(), Failure> {
+    async fn announce(&self) -> Result<(), Failure> {
         let mut facts = self.board.facts();
         self.publisher.write_first(&mut facts, &self.desired)?;
         self.board.update(|current| current.attach = facts.attach.clone());
         self.board.write();
-        self.publisher.announce(&facts, clock::now())?;
+        // The client is attached: its line is dozens of times cheaper than a process. Where it does not do it, a
+        // process says why.
+        let control = self.control.borrow().clone();
+        let set = match control {
+            Some(control) => control.ask_list(&self.publisher.variables(&facts)).await.is_ok(),
+            None => false,
+        };
+        if !set {
+            self.publisher.set_variables(&facts)?;
+        }
+        self.publisher.announce_in_registry(&facts, clock::now());
         for note in &self.notes {
             tracing::warn!("{note}");
         }

@@ -316,14 +316,20 @@ async fn listen(
 
 /// The view, and the panes of the session.
 async fn ask(control: &Control, subject: &Subject) -> Result<(View, Vec<PaneFacts>), ControlError> {
-    let name = control.ask(&format!("display-message -p -t '{}:' '#{{session_name}}'", subject.session)).await?;
+    let asked = format!("display-message -p -t '{}:' '#{{pid}} #{{session_name}}'", subject.session);
+    let answer = control.ask(&asked).await?;
     let rows =
         control.ask(&format!("list-panes -s -t '{}:' -F '{}'", subject.session, inspect::STEADY_PANE_FORMAT)).await?;
     let mut printed = rows.join(&b'\n');
     printed.push(b'\n');
     let panes = inspect::panes_from_rows(&printed).map_err(|error| ControlError::Refused(error.to_string()))?;
-    let name = name.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
-    Ok((view(subject, name, &panes), panes))
+    let answer = answer.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
+    let (server, name) = answer.split_once(' ').unwrap_or_default();
+    // A new server on the socket gives its sessions the same ids.
+    if server != subject.server_pid.to_string() {
+        return Err(ControlError::Refused("another tmux server answers on the socket".to_owned()));
+    }
+    Ok((view(subject, name.to_owned(), &panes), panes))
 }
 
 /// Why the session is gone; `None` while it is there, or while nobody can tell.

@@ -1,11 +1,15 @@
 //! The files of a turn, and where they say that it stands.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use crate::{
     api::{LastStarted, TurnEnd, TurnPlan, TurnProcesses},
     model::ProcessIdentity,
-    os::{child, files, lock, process},
+    os::{
+        child,
+        files::{self, FileError},
+        lock, process,
+    },
     session::{SessionRoot, documents},
 };
 
@@ -115,6 +119,23 @@ impl Turn {
         self.folder.join("interrupted")
     }
 
+    fn recorded_file(&self) -> PathBuf {
+        self.folder.join("recorded")
+    }
+
+    /// The history of the session has it, and no request waits for it.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded_file().exists()
+    }
+
+    /// From now on that is so.
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub fn mark_recorded(&self) -> Result<(), FileError> {
+        files::create_if_missing(&self.recorded_file())
+    }
+
     /// What it is to do, as it was written down.
     pub fn plan(&self) -> Option<TurnPlan> {
         documents::load(&self.plan_file()).ok()
@@ -217,4 +238,22 @@ pub fn turns(root: &SessionRoot) -> Vec<(Turn, TurnPlan)> {
     let mut all: Vec<_> = named.filter_map(|turn| turn.plan().map(|plan| (turn, plan))).collect();
     all.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.turn_index));
     all
+}
+
+/// Turns that the history may not have, the oldest first. `known` are left out; those that are marked join them, and
+/// those that are gone leave them.
+pub fn unrecorded(root: &SessionRoot, known: &mut HashSet<String>) -> Vec<(Turn, TurnPlan)> {
+    let entries = std::fs::read_dir(root.turn_artifacts()).into_iter().flatten().flatten();
+    let all = entries.filter_map(|entry| Turn::of(root, entry.file_name().to_str()?));
+    let before = std::mem::take(known);
+    let mut found = Vec::new();
+    for turn in all {
+        if before.contains(&turn.id) || turn.is_recorded() {
+            known.insert(turn.id);
+        } else if let Some(plan) = turn.plan() {
+            found.push((turn, plan));
+        }
+    }
+    found.sort_by_key(|(_, plan)| plan.turn_index);
+    found
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{artefacts, template::Template};
 use crate::{
     agents::headless::{Chat, Dialect},
-    api::{ChatMode, ChatSession, Manifest},
+    api::{ChatMode, ChatSession, HeadlessFile, Manifest, StartupChat},
+    model::Failure,
     os::files::FileError,
     session::{SessionRoot, documents},
 };
@@ -47,7 +48,8 @@ impl Conversation {
     /// a session with turns and without an id for ever; here it goes on.
     pub fn found(root: &SessionRoot, manifest: &Manifest) -> (Self, Option<String>) {
         let known = Self::of(manifest);
-        if known.session_id.is_some() {
+        // Without turns there is nothing to be lost: it begins, or begins anew.
+        if known.session_id.is_some() || known.turn_index == 0 {
             return (known, None);
         }
         let turns = artefacts::turns(root);
@@ -99,6 +101,42 @@ pub fn choose(
         Chat::New | Chat::Last => Uuid::new_v4().to_string(),
     });
     Ok(Chosen { chat, session, note })
+}
+
+/// Begins anew: the next turn is the first one, and takes up this conversation.
+///
+/// # Errors
+/// When the session's files cannot be read or written.
+pub fn begin_with(root: &SessionRoot, startup: &StartupChat) -> Result<(), Failure> {
+    let mut manifest: Manifest = documents::load(&root.manifest())?;
+    let kind = match startup.mode {
+        ChatMode::Exact => "exact",
+        ChatMode::ToolLastOrNew => "last",
+        _ => "none",
+    };
+    // First how it begins: whoever dies here leaves a session that goes on as before.
+    if let Some(mut file) = documents::load_if_present::<HeadlessFile>(&root.headless())? {
+        file.startup = startup.clone();
+        documents::store(&root.headless(), &file)?;
+    }
+    let set = |section: &mut Value| {
+        if section.is_object() {
+            section["session_id"] = Value::Null;
+            section["turn_index"] = json!(0);
+            section["resume_selection_kind"] = json!(kind);
+            section["resume_selection_value"] = json!(startup.id);
+        }
+    };
+    set(&mut manifest.backend_state);
+    manifest.headless.as_mut().map(set);
+    if let Some(section) = manifest.local_interactive.as_mut().filter(|section| section.is_object()) {
+        section["turn_index"] = json!(0);
+    }
+    if let Some(interactive) = &mut manifest.interactive {
+        interactive.turn_index = 0;
+    }
+    documents::store(&root.manifest(), &manifest)?;
+    Ok(())
 }
 
 /// Puts the conversation that a turn was in into the manifest, in one step. A manifest never says that there were turns

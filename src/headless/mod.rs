@@ -2,7 +2,7 @@
 //!
 //! Owns: how a turn is started, followed, interrupted and found again after a crash, and the files it leaves. Promises: a
 //! turn outlives the gateway that started it; its end is known from its own files; an interrupt reaches it at once; the
-//! conversation can always be resumed; no turn is run twice. What each program says is read in `agents`. Callers:
+//! conversation can always be resumed; no turn is run twice; the files of old turns go as the session wishes. What each program says is read in `agents`. Callers:
 //! `queue` gives it prompts, `lifecycle` too where no gateway runs, `http` and `cli` show it.
 //!
 //! # The life of a turn
@@ -36,15 +36,17 @@ mod artefacts;
 mod conversation;
 mod events;
 mod interrupt;
+mod retention;
 mod runner;
 mod settle;
 mod start;
 mod template;
 mod view;
 
-pub use artefacts::{Standing, Turn, last, turns};
-pub use conversation::{Chosen, Conversation, NoChat, choose};
+pub use artefacts::{Standing, Turn, last, turns, unrecorded};
+pub use conversation::{Chosen, Conversation, NoChat, begin_with, choose};
 pub use interrupt::{Pressed, end_now, escalate, interrupt};
+pub use retention::{old, remove};
 pub use runner::run;
 pub use settle::{settle, withdraw};
 pub use start::{Asked, Started, TURN_VARIABLE, free_id, plan, start};

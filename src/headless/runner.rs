@@ -15,6 +15,7 @@ use super::{
     artefacts::Turn,
     events::{Events, PIECE},
     interrupt::{UNTIL_KILL, UNTIL_TERM},
+    retention,
     settle::{write_end, write_exit},
 };
 use crate::{
@@ -63,6 +64,7 @@ pub fn run(root: &SessionRoot, id: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
     let done = runtime.block_on(take_up(root, &turn, &plan));
     drop(lock);
+    retention::sweep(root, clock::now());
     Ok(done?)
 }
 

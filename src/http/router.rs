@@ -72,6 +72,7 @@ fn routes(app: App) -> Router {
             "/v1/mail-notifier",
             get(routes::mail_notifier::show).put(routes::mail_notifier::enable).delete(routes::mail_notifier::disable),
         )
+        .route("/v1/mail-notifier/waiting", get(routes::mail_notifier::waiting))
         .route("/v1/reconcile", post(routes::reconcile::decide))
         // its memory
         .route("/v1/memory", get(routes::memory::paths))
@@ -89,6 +90,7 @@ fn routes(app: App) -> Router {
         .route("/v1/mail/list", post(routes::mail::list))
         .route("/v1/mail/peek", post(routes::mail::peek))
         .route("/v1/mail/read", post(routes::mail::read))
+        .route("/v1/mail/attachment", post(routes::mail::attachment))
         .route("/v1/mail/send", post(routes::mail::send))
         .route("/v1/mail/post", post(routes::mail::post))
         .route("/v1/mail/reply", post(routes::mail::reply))

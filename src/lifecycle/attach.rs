@@ -20,7 +20,7 @@ use crate::{
         rendezvous::{Missed, Rendezvous},
     },
     session::{SessionEnvironment, SessionRoot, Variable, documents, gateway_files},
-    target::{AgentPane, Target},
+    target::{AgentPane, Introduction, Target},
     tmux::{Commands, PaneFacts, Server, SessionFacts, TmuxError, change},
 };
 
@@ -92,6 +92,10 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
         Live::Passing { owner } if !options.restart => {
             return Err(unresponsive(owner, "it has been starting or stopping for too long"));
         }
+        // Said before a gateway that runs is ended for one that must not start: the remembered host needs the consent again.
+        _ if options.host.or(attach.desired_host) == Some(Host::Any) && !options.allow_remote => {
+            return Err(open_to_the_network());
+        }
         Live::Offline => {}
         dead @ Live::Dead { .. } => notes.extend(withdraw::withdraw(target, &dead)?.1),
         running => notes.extend(end_gateway(target, &running)?.1),
@@ -119,7 +123,8 @@ fn unresponsive(owner: Option<Owner>, why: &str) -> Failure {
 fn open_to_the_network() -> Failure {
     Failure::usage(
         "0.0.0.0 is open to the network",
-        "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token",
+        "add --allow-remote: other machines may then connect with the token in the session's gateway/run/token; or attach \
+         with --gateway-host 127.0.0.1",
     )
 }
 
@@ -193,6 +198,20 @@ struct Started {
     window: Option<PaneFacts>,
 }
 
+impl Started {
+    /// What the child is told.
+    fn introduction(&self, session: &SessionFacts) -> Introduction {
+        let mut session = session.clone();
+        session.panes.extend(self.window.clone());
+        let place = self.window.as_ref().map_or(Place::Detached, |pane| Place::Window {
+            window_id: pane.window_id.to_string(),
+            window_index: pane.window_index.to_string(),
+            pane_id: pane.pane_id.to_string(),
+        });
+        Introduction { place, session }
+    }
+}
+
 fn start(
     target: &Target,
     session: &SessionFacts,
@@ -210,7 +229,7 @@ fn start(
     } else {
         open_window(target, session, attach, &words, since)?
     };
-    let public = wait_until_public(root, attach, &rendezvous, &started, since);
+    let public = wait_until_public(root, attach, &rendezvous, &started, session, since);
     public.inspect_err(|_| undo(target, &started))
 }
 
@@ -293,6 +312,7 @@ fn wait_until_public(
     attach: &AttachContract,
     rendezvous: &Rendezvous,
     started: &Started,
+    session: &SessionFacts,
     since: Moment,
 ) -> Result<(StatusDocument, Vec<String>), Failure> {
     let deadline = deadline();
@@ -302,13 +322,9 @@ fn wait_until_public(
         Failure::new(code, format!("the gateway did not start: {missed}{}", last_error(root, since)), hint)
     };
     let mut meeting = rendezvous.meet(&started.child, deadline).map_err(missed)?;
-    let place = started.window.as_ref().map_or(Place::Detached, |pane| Place::Window {
-        window_id: pane.window_id.to_string(),
-        window_index: pane.window_index.to_string(),
-        pane_id: pane.pane_id.to_string(),
-    });
-    let place = serde_json::to_string(&place).map_err(|error| Failure::internal(error.to_string()))?;
-    meeting.say(&place).map_err(|error| missed(Missed::Io(error)))?;
+    let words = serde_json::to_string(&started.introduction(session));
+    let words = words.map_err(|error| Failure::internal(error.to_string()))?;
+    meeting.say(&words).map_err(|error| missed(Missed::Io(error)))?;
     let line = meeting.hear_from(&started.child, deadline).map_err(missed)?;
     let notes = match serde_json::from_str(&line) {
         Ok(Readiness::Ready { notes }) => notes,

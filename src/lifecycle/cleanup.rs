@@ -1,12 +1,12 @@
-//! Cleanup: session roots whose tmux session is gone for good.
+//! Cleanup: session roots whose tmux session is gone for good, and old turns of headless agents.
 
 use std::{fs, path::Path, time::Duration};
 
 use super::{begin, withdraw};
 use crate::{
-    headless,
+    headless::{self, Turn},
     model::{AgentId, Failure},
-    os::{files, lock},
+    os::{clock, files, lock},
     session::SessionRoot,
     target::{self, Context, Target},
 };
@@ -23,6 +23,41 @@ pub struct Leftover {
     pub why: String,
     /// Size of its files in bytes.
     pub bytes: u64,
+}
+
+/// The turns of a headless agent that are beyond what its session keeps.
+#[derive(Debug, Clone)]
+pub struct OldTurns {
+    /// Whose.
+    pub target: Target,
+    /// Which, the oldest first.
+    pub turns: Vec<Turn>,
+    /// Size of their files in bytes.
+    pub bytes: u64,
+}
+
+/// Finds old turns, also of sessions that live.
+pub fn find_old_turns(context: &Context) -> Vec<OldTurns> {
+    let of = |root: &SessionRoot| {
+        let turns = headless::old(root, clock::now());
+        let bytes = turns.iter().map(|turn| size(turn.folder())).sum();
+        let target = (!turns.is_empty()).then(|| target::of_root(context, root).ok()).flatten()?;
+        Some(OldTurns { target, turns, bytes })
+    };
+    session_roots(context).iter().filter_map(of).collect()
+}
+
+/// Removes them. What is needed meanwhile stays.
+///
+/// # Errors
+/// When files cannot be removed.
+pub fn remove_old_turns(old: &OldTurns) -> Result<(), Failure> {
+    let root = &old.target.root;
+    let still = headless::old(root, clock::now());
+    for turn in old.turns.iter().filter(|turn| still.contains(turn)) {
+        headless::remove(root, turn)?;
+    }
+    Ok(())
 }
 
 /// Finds roots whose session is proven to be gone. A session that cannot be asked about is not listed.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     agents::headless::Dialect,
-    api::{ChatSession, ExecutionOverride, HeadlessFile, Manifest, StartupChat, TurnEnd},
+    api::{ChatSession, ExecutionOverride, HeadlessFile, KeepTurns, Manifest, StartupChat, TurnEnd},
     headless::{self, Asked, Conversation, Pressed, Standing, Started, Template, Turn, choose},
     model::{ErrorCode, Failure, Note, Outcome, Receipt, ToolName},
     os::{clock, files, lock::Lock, program},
@@ -27,6 +27,8 @@ pub struct HeadlessOptions {
     pub model: Option<String>,
     /// How hard it thinks.
     pub reasoning_level: Option<u64>,
+    /// How long the files of its turns stay.
+    pub keep: KeepTurns,
 }
 
 /// How a new session's turns are started.
@@ -61,6 +63,7 @@ impl Turns {
             startup: options.startup.clone(),
             model: options.model.clone(),
             reasoning_level: options.reasoning_level,
+            keep: options.keep,
         };
         Self { dialect, file, base, given: None }
     }

@@ -25,7 +25,7 @@ mod terminal;
 mod withdraw;
 
 pub use attach::{AttachOptions, Attached, attach};
-pub use cleanup::{Leftover, find_leftovers, remove_leftovers};
+pub use cleanup::{Leftover, OldTurns, find_leftovers, find_old_turns, remove_leftovers, remove_old_turns};
 pub use detach::{Detached, detach};
 pub use doctor::{Check, Severity, examine};
 pub use headless::{HeadlessOptions, JoinHeadless};

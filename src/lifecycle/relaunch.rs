@@ -1,5 +1,7 @@
 //! Relaunch: start a launched agent's program again, in its own pane, a new window 0, or a new session.
 
+use std::time::Duration;
+
 use super::{
     begin, hooks,
     launch::{self, Created},
@@ -7,19 +9,29 @@ use super::{
     mailbox, publish, withdraw,
 };
 use crate::{
-    api::{MemoryPaths, Origin, Surface},
+    agents::{CannotResume, headless::Chat, resumed},
+    api::{ChatMode, MemoryPaths, Origin, StartupChat, Surface},
+    headless::{self, Standing},
     model::{AgentId, Failure, SessionName},
-    os::{clock, process},
-    session::{SessionEnvironment, Variable, documents, environment, gateway_files, manifest, registry},
+    os::{
+        clock,
+        lock::{self, Lock},
+        process,
+    },
+    session::{SessionEnvironment, SessionRoot, Variable, documents, environment, gateway_files, manifest, registry},
     target::{AgentPane, Target},
     tmux::{PaneFacts, SessionTarget, TmuxError, change, inspect},
 };
 
-/// Starts the agent's program again.
+/// How long a turn may take to start.
+const TURN_STARTS: Duration = Duration::from_secs(1);
+
+/// Starts the agent's program again, in the conversation that is asked for.
 ///
 /// # Errors
-/// Refused for a joined session: nobody told us how its program is started.
-pub fn relaunch(target: &Target) -> Result<Created, Failure> {
+/// Refused for a joined session: nobody told us how its program is started. Refused where the conversation cannot be
+/// chosen; nothing was stopped then.
+pub fn relaunch(target: &Target, chat: Option<&StartupChat>) -> Result<Created, Failure> {
     let surface = target.surface.as_ref().filter(|surface| surface.origin == Origin::Launched).ok_or_else(|| {
         Failure::refused(
             format!("agent `{}` was not launched here, so how to start it is not known", target.label()),
@@ -36,7 +48,12 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
     // It may be typed in the very pane that is about to be started anew.
     process::outlive_terminal();
     let _transition = begin(&target.root)?;
-    let pane = start_program(target, surface, directory)?;
+    let chosen = chat.map(|chat| Chosen::of(target, surface, chat)).transpose()?;
+    let program = match &chosen {
+        Some(Chosen::Words(program)) => program.clone(),
+        Some(Chosen::NextTurn(_)) | None => surface.program.clone(),
+    };
+    let pane = start_program(target, &Surface { program, ..surface.clone() }, directory)?;
     let settled = launch::settle(&target.server, &pane);
     // In the agent's own pane the dead program stays to be seen; a pane that this attempt made goes again.
     let (session, pane) = settled.inspect_err(|_| {
@@ -46,8 +63,9 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
     })?;
     let now = clock::now();
     let fresh = publish::surface(Origin::Launched, &target.server, &session, &pane, &surface.program, now)?;
+    // Read again: turns and we ourselves may have changed it since the target was found.
     let manifest = manifest::rebind(
-        target.manifest.clone(),
+        documents::load(&target.root.manifest())?,
         &session.session_name,
         &pane.window_id.to_string(),
         &pane.pane_id.to_string(),
@@ -71,6 +89,59 @@ pub fn relaunch(target: &Target) -> Result<Created, Failure> {
         hooks: hooks::installed(&target.root, &surface.program),
         notes: Vec::new(),
     })
+}
+
+/// Where the conversation is chosen.
+enum Chosen {
+    /// Among the words of the program in the terminal, this time.
+    Words(Vec<String>),
+    /// By the next turn, which does not begin meanwhile.
+    NextTurn(#[expect(dead_code, reason = "held, not read")] Lock),
+}
+
+impl Chosen {
+    fn of(target: &Target, surface: &Surface, chat: &StartupChat) -> Result<Self, Failure> {
+        if headless::is_headless(&target.root, &target.manifest) {
+            let alone = no_turn_runs(&target.root)?;
+            headless::begin_with(&target.root, chat)?;
+            return Ok(Self::NextTurn(alone));
+        }
+        let asked = match (chat.mode, &chat.id) {
+            (ChatMode::Exact, Some(id)) => Chat::Exact(id.clone()),
+            (ChatMode::ToolLastOrNew, _) => Chat::Last,
+            _ => Chat::New,
+        };
+        let tool = &target.manifest.tool;
+        let words = resumed(tool, &surface.program, &asked);
+        words.map(Self::Words).map_err(|cannot| {
+            let why = match cannot {
+                CannotResume::Tool => format!("how `{tool}` is told which conversation to take up is not known"),
+                CannotResume::Program(why) => why,
+            };
+            Failure::refused(
+                format!("the conversation of agent `{}` cannot be chosen: {why}", target.label()),
+                "leave out --chat-session-mode: then its program is started as it was launched",
+            )
+        })
+    }
+}
+
+/// The right to start turns, while none runs: its end would bring its own conversation back.
+fn no_turn_runs(root: &SessionRoot) -> Result<Lock, Failure> {
+    lock::wait_free(&root.delivery_lock(), TURN_STARTS)?;
+    let busy = |what: String| {
+        Failure::refused(
+            format!("{what}, and its end would bring back its conversation"),
+            "wait for it, or end it with `agents interrupt`; then relaunch",
+        )
+    };
+    let lock = Lock::try_take(&root.delivery_lock())?.ok_or_else(|| busy("a turn is being started".to_owned()))?;
+    match headless::last(root).map(|(turn, _)| (turn.standing(), turn)) {
+        Some((Standing::Starting | Standing::Running(_) | Standing::Orphaned(_), turn)) => {
+            Err(busy(format!("turn `{}` runs", turn.id())))
+        }
+        _ => Ok(lock),
+    }
 }
 
 fn start_program(target: &Target, surface: &Surface, directory: &str) -> Result<PaneFacts, Failure> {

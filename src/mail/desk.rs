@@ -6,14 +6,19 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
-use super::{MailError, Mailbox};
+use super::{MailError, Mailbox, filesystem::Progress};
 use crate::{
     api::{
-        MailAnswer, MailBinding, MailCall, MailChanged, MailDone, MailGateway, MailList, MailStatus, Manifest,
-        MessageView, resolve_live,
+        MailAnswer, MailAttached, MailBinding, MailCall, MailChanged, MailDone, MailGateway, MailList, MailQuery,
+        MailStatus, Manifest, MessageView, resolve_live,
     },
     model::BoxName,
 };
@@ -38,46 +43,65 @@ impl Mailbox {
         }
     }
 
-    /// Does what is asked for.
+    /// Does what is asked for, waiting for others on this thread.
     ///
     /// # Errors
     /// [`MailError`].
     pub fn answer(&self, call: &MailCall) -> Result<MailAnswer, MailError> {
-        let done = |message: MessageView| {
-            let operation = call.operation().to_owned();
-            MailAnswer::Done(Box::new(MailDone { operation, identity: self.identity(), message }))
+        self.begin(call)?.now()
+    }
+
+    /// Begins what is asked for: everything but what needs the locks of a mailbox is done then.
+    fn begin(&self, call: &MailCall) -> Result<Progress<MailAnswer>, MailError> {
+        let (operation, identity) = (call.operation().to_owned(), self.identity());
+        let done = move |message: MessageView| MailAnswer::Done(Box::new(MailDone { operation, identity, message }));
+        let (operation, identity) = (call.operation().to_owned(), self.identity());
+        let changed = move |messages: Vec<MessageView>| {
+            MailAnswer::Changed(MailChanged { operation, identity, message_count: messages.len(), messages })
         };
-        let changed = |messages: Vec<MessageView>| {
-            let (operation, message_count) = (call.operation().to_owned(), messages.len());
-            MailAnswer::Changed(MailChanged { operation, identity: self.identity(), message_count, messages })
-        };
-        match call {
+        Ok(match call {
             MailCall::Status => {
                 let bindings_version = self.binding().bindings_version().to_owned();
                 self.check()?;
-                Ok(MailAnswer::Status(MailStatus { identity: self.identity(), bindings_version }))
+                Progress::Done(MailAnswer::Status(MailStatus { identity: self.identity(), bindings_version }))
             }
-            MailCall::List(query) => {
-                let messages = self.list(query)?;
-                let count = |of: fn(&MessageView) -> bool| messages.iter().filter(|message| of(message)).count();
-                Ok(MailAnswer::List(MailList {
-                    identity: self.identity(),
-                    folder: query.folder.to_string(),
-                    message_count: messages.len(),
-                    open_count: count(|message| message.archived != Some(true)),
-                    unread_count: count(|message| message.unread == Some(true)),
-                    messages,
-                }))
+            MailCall::List(query) => Progress::Done(self.listed(query)?),
+            MailCall::Peek { message_ref, folder } => self.showing(message_ref, folder.as_ref(), false)?.map(done),
+            MailCall::Read { message_ref, folder } => self.showing(message_ref, folder.as_ref(), true)?.map(done),
+            MailCall::Attachment { message_ref, attachment_id } => {
+                Progress::Done(self.attached(message_ref, attachment_id)?)
             }
-            MailCall::Peek { message_ref, folder } => self.show(message_ref, folder.as_ref(), false).map(done),
-            MailCall::Read { message_ref, folder } => self.show(message_ref, folder.as_ref(), true).map(done),
-            MailCall::Send(draft) => self.send(draft).map(done),
-            MailCall::Post(post) => self.post(post).map(done),
-            MailCall::Reply(reply) => self.reply(reply).map(done),
-            MailCall::Mark { message_refs, flags } => self.mark(message_refs, *flags).map(changed),
-            MailCall::Move { message_refs, destination } => self.relocate(message_refs, destination).map(changed),
-            MailCall::Archive { message_refs } => self.relocate(message_refs, &BoxName::archive()).map(changed),
-        }
+            MailCall::Send(draft) => self.sending(draft)?.map(done),
+            MailCall::Post(post) => self.posting(post)?.map(done),
+            MailCall::Reply(reply) => self.replying(reply)?.map(done),
+            MailCall::Mark { message_refs, flags } => self.marking(message_refs, *flags)?.map(changed),
+            MailCall::Move { message_refs, destination } => self.moving(message_refs, destination)?.map(changed),
+            MailCall::Archive { message_refs } => self.moving(message_refs, &BoxName::archive())?.map(changed),
+        })
+    }
+
+    fn attached(&self, message_ref: &str, attachment_id: &str) -> Result<MailAnswer, MailError> {
+        let (attachment, content) = self.attachment(message_ref, attachment_id)?;
+        Ok(MailAnswer::Attached(Box::new(MailAttached {
+            operation: "attachment".to_owned(),
+            identity: self.identity(),
+            message_ref: message_ref.to_owned(),
+            attachment,
+            content_base64: BASE64_STANDARD.encode(content),
+        })))
+    }
+
+    fn listed(&self, query: &MailQuery) -> Result<MailAnswer, MailError> {
+        let messages = self.list(query)?;
+        let count = |of: fn(&MessageView) -> bool| messages.iter().filter(|message| of(message)).count();
+        Ok(MailAnswer::List(MailList {
+            identity: self.identity(),
+            folder: query.folder.to_string(),
+            message_count: messages.len(),
+            open_count: count(|message| message.archived != Some(true)),
+            unread_count: count(|message| message.unread == Some(true)),
+            messages,
+        }))
     }
 }
 
@@ -123,18 +147,37 @@ impl Desk {
         }
     }
 
-    /// Does what is asked for, beside the thread that asks.
+    /// Does what is asked for, beside the thread that asks. A change that waits for somebody who holds a lock of the
+    /// mailbox takes neither a thread nor a seat meanwhile.
     ///
     /// # Errors
     /// [`MailError`]; [`MailError::Unavailable`] also where the calls before this one hang.
     pub async fn answer(&self, call: MailCall) -> Result<MailAnswer, MailError> {
+        let kept = self.kept.clone();
+        let begin = move |session: &Session| mailbox(session, &kept)?.begin(&call)?.step();
+        let mut progress = self.seated(begin).await?;
+        loop {
+            match progress {
+                Progress::Done(answer) => return Ok(answer),
+                Progress::Waits(pending) => {
+                    sleep(pending.pause()).await;
+                    progress = self.seated(move |_| pending.try_now()).await?;
+                }
+            }
+        }
+    }
+
+    /// Works on one of the seats.
+    async fn seated<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session) -> Result<T, MailError> + Send + 'static,
+    ) -> Result<T, MailError> {
         let late = || MailError::Unavailable("earlier calls to this mailbox have not come back yet".to_owned());
         let seat = timeout(self.patience, self.seats.clone().acquire_owned()).await;
         let seat = seat.map_err(|_elapsed| late())?.map_err(|_closed| late())?;
-        let kept = self.kept.clone();
         // The seat is free when the work has ended, whether or not somebody still waits for it.
         self.beside(move |session| {
-            let done = mailbox(session, &kept).and_then(|mailbox| mailbox.answer(&call));
+            let done = work(session);
             drop(seat);
             done
         })

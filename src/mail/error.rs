@@ -9,6 +9,9 @@ pub enum MailError {
     /// No such message, in no folder or not in the one that was named.
     #[error("there is no message `{0}` in this mailbox")]
     UnknownMessage(String),
+    /// The message has no such attachment, or it is not any more what was sent.
+    #[error("{0}")]
+    NoAttachment(String),
     /// Somebody it is for has no mailbox here.
     #[error("nobody has the address {}", .0.join(", "))]
     UnknownRecipients(Vec<String>),
@@ -55,6 +58,7 @@ impl MailError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownMessage(_) => "unknown_message",
+            Self::NoAttachment(_) => "no_attachment",
             Self::UnknownRecipients(_) => "unknown_recipient",
             Self::Invalid(_) => "invalid_mail",
             Self::NoReply => "no_reply",
@@ -74,7 +78,7 @@ impl MailError {
     /// HTTP status (contract section 4.8, with 404 and 422 where its first implementation was wrong).
     pub fn status(&self) -> u16 {
         match self {
-            Self::UnknownMessage(_) => 404,
+            Self::UnknownMessage(_) | Self::NoAttachment(_) => 404,
             Self::UnknownRecipients(_)
             | Self::Invalid(_)
             | Self::Unsupported(_)
@@ -101,6 +105,7 @@ impl MailError {
         let empty = String::new;
         let error = match code {
             "unknown_message" => Self::UnknownMessage(empty()),
+            "no_attachment" => Self::NoAttachment(empty()),
             "unknown_recipient" => Self::UnknownRecipients(Vec::new()),
             "invalid_mail" => Self::Invalid(empty()),
             "no_reply" => Self::NoReply,
@@ -122,6 +127,9 @@ impl MailError {
     fn hint(&self) -> &'static str {
         match self {
             Self::UnknownMessage(_) => "`agents mail list` shows the references of the messages",
+            Self::NoAttachment(_) => {
+                "`agents mail peek` shows the attachments of a message; its sender can send one again that is gone"
+            }
             Self::UnknownRecipients(_) => "`agents mailbox accounts` shows the addresses of this mailbox",
             Self::Invalid(_) | Self::Unsupported(_) => "`agents mail --help` shows what can be said",
             Self::NoReply => "write a new message with `agents mail send`",
@@ -143,7 +151,7 @@ impl MailError {
 impl From<MailError> for Failure {
     fn from(error: MailError) -> Self {
         let code = match &error {
-            MailError::UnknownMessage(_) => ErrorCode::TargetNotFound,
+            MailError::UnknownMessage(_) | MailError::NoAttachment(_) => ErrorCode::TargetNotFound,
             MailError::UnknownRecipients(_) | MailError::Invalid(_) => ErrorCode::Usage,
             MailError::NoReply
             | MailError::Loop(_)
@@ -168,6 +176,7 @@ mod tests {
         let text = || "x".to_owned();
         for error in [
             MailError::UnknownMessage(text()),
+            MailError::NoAttachment(text()),
             MailError::UnknownRecipients(vec![text()]),
             MailError::Invalid(text()),
             MailError::NoReply,

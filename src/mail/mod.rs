@@ -17,11 +17,33 @@ use std::path::PathBuf;
 
 pub use desk::{Desk, Session};
 pub use error::MailError;
+use filesystem::Progress;
 
 use crate::{
-    api::{MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView},
+    api::{
+        AttachmentView, MailBinding, MailDraft, MailFlags, MailIdentity, MailPost, MailQuery, MailReply, MessageView,
+    },
     model::BoxName,
 };
+
+/// Most bytes of an attachment that is sent to a server, or fetched from a mailbox.
+pub const LARGEST_ATTACHMENT: u64 = 25 * 1024 * 1024;
+
+/// The attachment with this id, of those of a message.
+fn attachment_of(all: Vec<AttachmentView>, message: &str, wanted: &str) -> Result<AttachmentView, MailError> {
+    let found = all.into_iter().find(|file| file.attachment_id == wanted).ok_or_else(|| {
+        let (message, wanted) = (message.escape_debug(), wanted.escape_debug());
+        MailError::NoAttachment(format!("the message `{message}` has no attachment `{wanted}`"))
+    })?;
+    match found.size_bytes {
+        Some(bytes) if bytes > LARGEST_ATTACHMENT => Err(too_large(bytes)),
+        _ => Ok(found),
+    }
+}
+
+fn too_large(bytes: u64) -> MailError {
+    MailError::Invalid(format!("the attachment has {bytes} bytes; at most {LARGEST_ATTACHMENT} are fetched"))
+}
 
 /// The mailbox of one agent. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,6 +51,9 @@ pub struct Mailbox {
     binding: MailBinding,
     transport: Transport,
 }
+
+/// A call that was checked and begun, and may have to wait for somebody else.
+type Step<T> = Result<Progress<T>, MailError>;
 
 #[derive(Debug, Clone)]
 enum Transport {
@@ -92,10 +117,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::UnknownMessage`] for a reference that names none (in that folder, if one is given).
     pub fn show(&self, message: &str, folder: Option<&BoxName>, mark_read: bool) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.show(message, folder, mark_read),
-            Transport::Jmap(account) => account.show(message, folder, mark_read),
-        }
+        self.showing(message, folder, mark_read)?.now()
     }
 
     /// Sends. What is returned is delivered to everybody it is for.
@@ -103,10 +125,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`]: nobody got it.
     pub fn send(&self, draft: &MailDraft) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.send(draft),
-            Transport::Jmap(account) => account.send(draft),
-        }
+        self.sending(draft)?.now()
     }
 
     /// Leaves a note of the operator in this mailbox.
@@ -114,12 +133,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError::Unsupported`] over JMAP.
     pub fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.post(post),
-            Transport::Jmap(_) => {
-                Err(MailError::Unsupported("a JMAP mailbox takes no notes of the operator".to_owned()))
-            }
-        }
+        self.posting(post)?.now()
     }
 
     /// Answers a message, and marks it answered.
@@ -127,10 +141,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`]; refused where the message wants no answer, or where two programs answer each other without end.
     pub fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.reply(reply),
-            Transport::Jmap(account) => account.reply(reply),
-        }
+        self.replying(reply)?.now()
     }
 
     /// Sets and clears flags of all these messages, or of none.
@@ -138,10 +149,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`].
     pub fn mark(&self, messages: &[String], flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
-        match &self.transport {
-            Transport::Filesystem(account) => account.mark(messages, flags),
-            Transport::Jmap(account) => account.mark(messages, flags),
-        }
+        self.marking(messages, flags)?.now()
     }
 
     /// Moves all these messages to a folder, which is made if it is not there, or none.
@@ -149,9 +157,62 @@ impl Mailbox {
     /// # Errors
     /// [`MailError`].
     pub fn relocate(&self, messages: &[String], folder: &BoxName) -> Result<Vec<MessageView>, MailError> {
+        self.moving(messages, folder)?.now()
+    }
+
+    fn showing(&self, message: &str, folder: Option<&BoxName>, mark_read: bool) -> Step<MessageView> {
         match &self.transport {
-            Transport::Filesystem(account) => account.relocate(messages, folder),
-            Transport::Jmap(account) => account.relocate(messages, folder),
+            Transport::Filesystem(account) => account.show(message, folder, mark_read),
+            Transport::Jmap(account) => account.show(message, folder, mark_read).map(Progress::Done),
+        }
+    }
+
+    fn sending(&self, draft: &MailDraft) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.send(draft).map(Progress::Waits),
+            Transport::Jmap(account) => account.send(draft).map(Progress::Done),
+        }
+    }
+
+    fn posting(&self, post: &MailPost) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.post(post).map(Progress::Waits),
+            Transport::Jmap(_) => {
+                Err(MailError::Unsupported("a JMAP mailbox takes no notes of the operator".to_owned()))
+            }
+        }
+    }
+
+    fn replying(&self, reply: &MailReply) -> Step<MessageView> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.reply(reply).map(Progress::Waits),
+            Transport::Jmap(account) => account.reply(reply).map(Progress::Done),
+        }
+    }
+
+    fn marking(&self, messages: &[String], flags: MailFlags) -> Step<Vec<MessageView>> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.mark(messages, flags).map(Progress::Waits),
+            Transport::Jmap(account) => account.mark(messages, flags).map(Progress::Done),
+        }
+    }
+
+    fn moving(&self, messages: &[String], folder: &BoxName) -> Step<Vec<MessageView>> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.relocate(messages, folder).map(Progress::Waits),
+            Transport::Jmap(account) => account.relocate(messages, folder).map(Progress::Done),
+        }
+    }
+
+    /// An attachment of a message, with what is in it: what was sent, or nothing.
+    ///
+    /// # Errors
+    /// [`MailError::NoAttachment`] where the message has none of that id, or where it is gone or another one now;
+    /// [`MailError::Invalid`] for more than [`LARGEST_ATTACHMENT`] bytes.
+    pub fn attachment(&self, message: &str, attachment: &str) -> Result<(AttachmentView, Vec<u8>), MailError> {
+        match &self.transport {
+            Transport::Filesystem(account) => account.attachment(message, attachment),
+            Transport::Jmap(account) => account.attachment(message, attachment),
         }
     }
 

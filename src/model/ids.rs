@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 /// A text that is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a tmux {kind} id (expected `{sigil}` and a number)")]
@@ -14,7 +16,7 @@ pub struct BadId {
 macro_rules! tmux_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $sigil:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub struct $name(u32);
 
         impl FromStr for $name {

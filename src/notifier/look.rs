@@ -48,11 +48,13 @@ pub(super) struct Mind {
     context: Option<&'static str>,
     /// The agent is a program in a terminal.
     pub(super) in_terminal: bool,
+    /// What the last look found where it ended at the mailbox, for who asks.
+    pub(super) found: Option<(&'static str, String)>,
 }
 
 impl Default for Mind {
     fn default() -> Self {
-        Self { told: HashSet::new(), one_line: false, context: None, in_terminal: true }
+        Self { told: HashSet::new(), one_line: false, context: None, in_terminal: true, found: None }
     }
 }
 
@@ -112,23 +114,26 @@ impl Notifier {
             Fate::Untold => notified.refs.clear(),
             // What arrived meanwhile is heard now, if somebody has listened since.
             Fate::Told if cause == Cause::Done && ears.listen_already() => {
+                mind.found = Some(("told", "the agent was told of all of them".to_owned()));
                 return Ok(Next::Mail(left(last, interval, clock::now())));
             }
             Fate::Told => {}
         }
         let mail = match self.read(&record, ears).await {
             Ok(mail) => mail,
-            Err(trouble) => return self.failed(&record, trouble, interval).await,
+            Err(trouble) => return self.failed(mind, &record, trouble, interval).await,
         };
         mind.in_terminal = mail.session.terminal;
         let now = clock::now();
         if mail.messages.is_empty() {
             mind.begin();
+            mind.found = Some(("empty", "no message waits in the inbox".to_owned()));
             store.polled(self.poll(&record, &mail, PollOutcome::Empty, now), None, false).await?;
             return Ok(Next::Mail(interval));
         }
         if let Verdict::Known(left) = verdict(&mail.refs, &notified.refs, last, interval, now) {
             mind.begin();
+            mind.found = Some(("told", format!("the agent was told of all of them ({})", mail.refs.len())));
             let detail = format!("the agent was told of all of them; again in {} s", left.as_secs());
             let poll = Poll { detail: Some(detail), ..self.poll(&record, &mail, PollOutcome::DedupSkip, now) };
             store.polled(poll, None, false).await?;
@@ -215,7 +220,13 @@ impl Notifier {
     }
 
     /// The mailbox could not be read.
-    async fn failed(&self, record: &store::Notifier, trouble: Trouble, interval: Duration) -> Result<Next, StoreError> {
+    async fn failed(
+        &self,
+        mind: &mut Mind,
+        record: &store::Notifier,
+        trouble: Trouble,
+        interval: Duration,
+    ) -> Result<Next, StoreError> {
         let (why, off) = match trouble {
             Trouble::Passing(why) => (why, false),
             Trouble::Unbound(why) => (format!("{why}; the mail notifier was switched off"), true),
@@ -223,6 +234,7 @@ impl Notifier {
         if record.last_error.as_deref() != Some(&why) {
             tracing::warn!(why, "the mail notifier cannot read the mailbox");
         }
+        mind.found = Some(("mailbox_error", why.clone()));
         let poll = Poll { detail: Some(why.clone()), ..self.row(record, PollOutcome::PollError, clock::now()) };
         self.inner.store.polled(poll, Some(why), off).await?;
         Ok(if off { Next::Off } else { Next::Mail(interval) })

@@ -5,12 +5,14 @@
 //! `blocks`, pure). Promises: an idle agent hears of mail at once; one wake-up for many messages; never twice for an
 //! unchanged set unless its interval says so; nothing is written into a dialog, a draft, a copy mode or a dead pane, for
 //! everything goes through the queue; what a message says is quoted and attributed, never the operator's words, and is
-//! told only to programs that are known to take it as a prompt (a shell would run it); every poll leaves a row. Callers: `gateway` runs it, `http` changes its settings.
+//! told only to programs that are known to take it as a prompt (a shell would run it); every poll leaves a row; what is
+//! waited for can be asked (`standing`). Callers: `gateway` runs it, `http` changes its settings.
 
 mod blocks;
 mod ears;
 mod look;
 mod run;
+mod standing;
 mod when;
 mod words;
 
@@ -18,8 +20,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use self::standing::Standing;
 use crate::{
-    api::{ContextAction, NotifierChange, NotifierSettings, NotifierStatus},
+    api::{ContextAction, NotifierChange, NotifierStatus},
     mail::Mailbox,
     os::clock,
     queue::{Queue, Refusal},
@@ -81,6 +84,8 @@ struct Inner {
     around: Surroundings,
     /// Changes with the settings.
     changed: watch::Sender<u64>,
+    /// What it waits for.
+    standing: watch::Sender<Standing>,
     /// One change of the settings at a time.
     setting: Mutex<()>,
     /// One look into the mailbox at a time: a server that hangs holds one thread, not all.
@@ -90,8 +95,9 @@ struct Inner {
 impl Notifier {
     /// The notifier over this store and queue. It does nothing until it runs.
     pub fn new(store: Store, queue: Queue, tracker: Tracker, around: Surroundings) -> Self {
-        let (changed, reading) = (watch::Sender::new(0), Arc::new(Semaphore::new(1)));
-        Self { inner: Arc::new(Inner { store, queue, tracker, around, changed, setting: Mutex::new(()), reading }) }
+        let (changed, standing) = (watch::Sender::new(0), watch::Sender::default());
+        let (setting, reading) = (Mutex::new(()), Arc::new(Semaphore::new(1)));
+        Self { inner: Arc::new(Inner { store, queue, tracker, around, changed, standing, setting, reading }) }
     }
 
     /// Its settings, and how it goes.
@@ -165,34 +171,9 @@ fn supported(session: Session) -> Result<Session, String> {
 }
 
 fn status(record: store::Notifier, support_error: Option<String>) -> NotifierStatus {
-    let NotifierSettings {
-        enabled,
-        interval_seconds,
-        mode,
-        appendix_text,
-        context_error_policy,
-        pre_notification_context_action,
-        notify_block_render,
-        notify_block_auth_mode,
-        notify_block_auth_verifier,
-        notify_block_shared_tokens,
-        notify_block_per_message_chars,
-        notify_block_total_chars,
-    } = record.settings;
     NotifierStatus {
         schema_version: 1,
-        enabled,
-        interval_seconds,
-        mode,
-        appendix_text,
-        context_error_policy,
-        pre_notification_context_action,
-        notify_block_render,
-        notify_block_auth_mode,
-        notify_block_auth_verifier,
-        notify_block_shared_tokens: notify_block_shared_tokens.masked(),
-        notify_block_per_message_chars,
-        notify_block_total_chars,
+        settings: record.settings,
         supported: support_error.is_none(),
         support_error,
         last_poll_at_utc: record.last_poll_at_utc,

@@ -60,6 +60,8 @@ impl Notifier {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             tracing::debug!(?cause, ?next, "looked for mail");
+            let found = mind.found.take();
+            self.inner.standing.send_modify(|now| *now = now.after(&next, found, mind.in_terminal));
             let woken = tokio::select! {
                 cause = self.until(&next, &mind, &mut ears) => Some(cause),
                 _ = changed.changed() => None,

@@ -144,33 +144,118 @@ impl NamedLock {
     /// # Errors
     /// [`FileError`] if the lock file cannot be made or opened; `Ok(None)` when the limit passed.
     pub fn take_within(path: &Path, limit: Duration, foreign: Duration) -> Result<Option<Self>, FileError> {
-        let start = now();
-        // Since when a file of another program stands there, and which one.
-        let mut stranger: Option<(u64, Instant)> = None;
-        loop {
-            match Lock::attempt(path, 0o600 | OUR_MARK)? {
-                Attempt::Taken(lock) if lock.is_marked() => return Ok(Some(Self { lock })),
-                Attempt::Taken(lock) => {
-                    let inode = files::inode(path).unwrap_or_default();
-                    let since = match stranger {
-                        Some((seen, since)) if seen == inode => since,
-                        _ => now(),
-                    };
-                    if now().duration_since(since) >= foreign {
-                        lock.mark()?;
-                        return Ok(Some(Self { lock }));
-                    }
-                    stranger = Some((inode, since));
+        let mut wanted = NamedLocks::new(vec![path.to_owned()], foreign);
+        Ok(wanted.take_within(limit)?.and_then(|mut locks| locks.pop()))
+    }
+}
+
+/// Several named locks that are taken together: whoever waits for one of them holds none, so that nobody waits behind
+/// somebody who waits.
+#[derive(Debug)]
+pub struct NamedLocks {
+    paths: Vec<PathBuf>,
+    /// A file of another program that stands there: which one, and since when.
+    strangers: Vec<Option<(u64, Instant)>>,
+    foreign: Duration,
+    since: Instant,
+    /// Place of the one that was held the last time. It is asked for first: while it is held the others are left alone.
+    held: usize,
+}
+
+/// What came of one attempt to take one of them.
+enum Named {
+    Taken(NamedLock),
+    Held,
+    /// It is another program's, which may be dead.
+    Strange,
+}
+
+impl NamedLocks {
+    /// The locks at these paths. Nothing is taken yet; the time of waiting begins.
+    pub fn new(paths: Vec<PathBuf>, foreign: Duration) -> Self {
+        Self { strangers: vec![None; paths.len()], paths, foreign, since: now(), held: 0 }
+    }
+
+    /// Takes all of them if they are free right now, or none.
+    ///
+    /// # Errors
+    /// [`FileError`] if a lock file cannot be made or opened; `Ok(None)` if somebody holds one.
+    pub fn try_take(&mut self) -> Result<Option<Vec<NamedLock>>, FileError> {
+        let (first, mut taken, mut is_free) = (self.held, Vec::new(), true);
+        let others = (0..self.paths.len()).filter(|place| *place != first);
+        for place in std::iter::once(first).chain(others) {
+            match self.attempt(place)? {
+                Named::Taken(lock) => taken.push(lock),
+                Named::Held => {
+                    self.held = place;
+                    return Ok(None);
                 }
-                // Its holder gave it back just now.
-                Attempt::Replaced if limit > Duration::ZERO => continue,
-                Attempt::Held | Attempt::Replaced => {}
+                // A dead program may have left several, which are waited for at the same time.
+                Named::Strange => {
+                    self.held = place;
+                    is_free = false;
+                }
             }
-            if now().duration_since(start) >= limit {
+        }
+        Ok(is_free.then_some(taken))
+    }
+
+    /// Takes all of them, waiting up to the limit from when they were first wanted.
+    ///
+    /// # Errors
+    /// As [`NamedLocks::try_take`]; `Ok(None)` when the limit passed.
+    pub fn take_within(&mut self, limit: Duration) -> Result<Option<Vec<NamedLock>>, FileError> {
+        loop {
+            if let Some(locks) = self.try_take()? {
+                return Ok(Some(locks));
+            }
+            if self.waited() >= limit {
                 return Ok(None);
             }
-            pause(Duration::from_millis(1));
+            pause(self.pause());
         }
+    }
+
+    /// For how long they have been wanted.
+    pub fn waited(&self) -> Duration {
+        now().duration_since(self.since)
+    }
+
+    /// When to try again: soon at first, for most work takes milliseconds, then more rarely.
+    pub fn pause(&self) -> Duration {
+        (self.waited() / 50).clamp(Duration::from_millis(1), Duration::from_millis(20))
+    }
+
+    /// The one that was held at the last attempt.
+    pub fn held(&self) -> &Path {
+        self.paths.get(self.held).map_or_else(|| Path::new(""), PathBuf::as_path)
+    }
+
+    fn attempt(&mut self, place: usize) -> Result<Named, FileError> {
+        let Some(path) = self.paths.get(place) else { return Ok(Named::Held) };
+        // Whoever gives a lock back removes its file: then the new one is asked for.
+        for _ in 0..8 {
+            let lock = match Lock::attempt(path, 0o600 | OUR_MARK)? {
+                Attempt::Taken(lock) => lock,
+                Attempt::Held => return Ok(Named::Held),
+                Attempt::Replaced => continue,
+            };
+            if lock.is_marked() {
+                return Ok(Named::Taken(NamedLock { lock }));
+            }
+            let inode = files::inode(path).unwrap_or_default();
+            let since = match self.strangers[place] {
+                Some((seen, since)) if seen == inode => since,
+                _ => now(),
+            };
+            self.strangers[place] = Some((inode, since));
+            if now().duration_since(since) < self.foreign {
+                return Ok(Named::Strange);
+            }
+            lock.mark()?;
+            return Ok(Named::Taken(NamedLock { lock }));
+        }
+        Ok(Named::Held)
     }
 }
 
@@ -254,6 +339,34 @@ mod tests {
         assert!(take(10).is_none() && path.exists());
         assert!(take(10_000).is_some());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn whoever_waits_for_one_of_several_locks_holds_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let foreign = Duration::from_millis(40);
+        let want = |paths: &[&PathBuf]| NamedLocks::new(paths.iter().map(|path| (*path).clone()).collect(), foreign);
+        let one = want(&[&b]).try_take().unwrap().unwrap();
+        let mut all = want(&[&a, &b, &c]);
+        assert!(all.try_take().unwrap().is_none());
+        assert_eq!(all.held(), b);
+        assert!(all.take_within(Duration::from_millis(5)).unwrap().is_none());
+        assert!(!a.exists() && !c.exists(), "the others were left alone");
+        let others = want(&[&c, &a]).try_take().unwrap().unwrap();
+        drop(one);
+        assert!(all.try_take().unwrap().is_none() && !b.exists());
+        drop(others);
+        assert_eq!(all.try_take().unwrap().unwrap().len(), 3);
+        // What a dead program left behind is waited for at once, not one after the other.
+        for path in [&a, &b, &c] {
+            files::create_if_missing(path).unwrap();
+        }
+        let mut all = NamedLocks::new(vec![a, b, c], Duration::from_secs(1));
+        assert!(all.try_take().unwrap().is_none());
+        assert!(all.strangers.iter().all(Option::is_some), "{all:?}");
+        all.foreign = Duration::ZERO;
+        assert!(all.try_take().unwrap().is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! nothing is typed, and a request is done when its turn has ended.
 
 mod at_once;
+mod commands;
 mod ends;
 mod recover;
 
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::{sync::watch, time::sleep};
 
 pub(super) use at_once::DirectTurn;
+use commands::Commands;
 
 use super::{
     Queue, Refusal,
@@ -135,6 +137,7 @@ pub struct HeadlessWorker {
     active: Option<Followed>,
     /// A turn that a command started: nothing is started beside it.
     foreign: Option<Turn>,
+    commands: Commands,
     settled: bool,
 }
 
@@ -145,7 +148,9 @@ impl HeadlessWorker {
     /// Gives the worker back.
     pub fn in_place_of(base: Worker) -> Result<Self, Box<Worker>> {
         match base.queue.chats().cloned() {
-            Some(chats) => Ok(Self { base, chats, active: None, foreign: None, settled: false }),
+            Some(chats) => {
+                Ok(Self { base, chats, active: None, foreign: None, commands: Commands::default(), settled: false })
+            }
             None => Err(Box::new(base)),
         }
     }
@@ -153,6 +158,7 @@ impl HeadlessWorker {
     /// Works until it is asked to stop. A turn that runs then goes on, and the next gateway follows it.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut agent = self.base.queue.inner.agent.clone();
+        let mut ears = commands::ears(&self.chats);
         self.is_there();
         loop {
             let next = match self.round().await {
@@ -180,6 +186,7 @@ impl HeadlessWorker {
                 () = queue.inner.arrivals.notified() => {}
                 _ = agent.changed() => {}
                 () = over => self.is_over().await,
+                () = commands::heard(ears.as_mut(), self.commands.are_starting()) => self.commands.look_again(),
                 Some(job) = self.base.jobs.recv() => self.direct(job).await,
                 () = asked(&mut stop) => return,
             }
@@ -191,6 +198,7 @@ impl HeadlessWorker {
             self.recover().await?;
             self.settled = true;
         }
+        self.take_in().await?;
         let rows = match self.base.queue.inner.store.waiting(AT_ONCE).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -307,7 +315,7 @@ impl HeadlessWorker {
             let detail = format!("its runner ended before it started the program; taken back: {taken_back:?}");
             return Err(NotNow::Never(Refusal::new(422, "dispatch_failed", detail)));
         }
-        let record = record(&turn, id, prompt);
+        let record = record(&turn, Some(id), prompt);
         if begun {
             self.base.queue.remember(id, began(&turn, &record)).await;
         }
@@ -370,11 +378,11 @@ fn not_readable(failure: &Failure) -> NotNow {
     NotNow::Waits("files", failure.message.clone())
 }
 
-fn record(turn: &Turn, id: &RequestId, prompt: &str) -> TurnRecord {
+fn record(turn: &Turn, id: Option<&RequestId>, prompt: &str) -> TurnRecord {
     let at = turn.processes().map_or_else(|| clock::now().iso_millis(), |processes| processes.at_utc);
     TurnRecord {
         id: turn.id().to_owned(),
-        request_id: Some(id.clone()),
+        request_id: id.cloned(),
         tool_turn_id: None,
         prompt: Some(prompt.to_owned()),
         started_at_utc: at.clone(),

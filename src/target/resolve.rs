@@ -92,6 +92,18 @@ pub fn of_root(context: &Context, root: &SessionRoot) -> Result<Target, Failure>
     complete(context, root.clone(), manifest, surface, FoundBy::SessionRoot)
 }
 
+/// As [`of_root`], of a session that was inspected a moment ago: tmux is not asked again. What it must prove is the same.
+///
+/// # Errors
+/// As [`of_root`].
+pub fn of_root_as_seen(context: &Context, root: &SessionRoot, seen: SessionFacts) -> Result<Target, Failure> {
+    let manifest = load_manifest(root)?;
+    let surface = load_surface(root)?;
+    let server = server_of(context, surface.as_ref());
+    let session = proof::belongs(&manifest, surface.as_ref(), &seen).map(|()| seen);
+    Ok(proven(server, root.clone(), manifest, surface, session, FoundBy::SessionRoot))
+}
+
 fn by_id(context: &Context, id: &AgentId) -> Result<Target, Failure> {
     let record = context.registry().read(id)?.ok_or_else(|| {
         Failure::not_found(format!("no agent has the id `{id}`"), "`agents list --all` shows every agent with its id")
@@ -193,8 +205,7 @@ fn complete(
     surface: Option<Surface>,
     found_by: FoundBy,
 ) -> Result<Target, Failure> {
-    let server =
-        surface.as_ref().map_or_else(|| context.server.clone(), |surface| context.server_at(&surface.tmux_socket));
+    let server = server_of(context, surface.as_ref());
     let wanted = match surface.as_ref().and_then(|surface| surface.tmux_session_id.parse().ok()) {
         Some(id) => SessionTarget::Id(id),
         None => SessionTarget::Named(manifest.tmux_session_name.clone().unwrap_or_default()),
@@ -208,11 +219,28 @@ fn complete(
     {
         expect_recorded_server(surface, answering)?;
     }
+    Ok(proven(server, root, manifest, surface, session, found_by))
+}
+
+/// The server that the surface was recorded on.
+fn server_of(context: &Context, surface: Option<&Surface>) -> Server {
+    surface.map_or_else(|| context.server.clone(), |surface| context.server_at(&surface.tmux_socket))
+}
+
+/// A target whose session has proven to be its own, or why there is none.
+fn proven(
+    server: Server,
+    root: SessionRoot,
+    manifest: Manifest,
+    surface: Option<Surface>,
+    session: Result<SessionFacts, String>,
+    found_by: FoundBy,
+) -> Target {
     let agent = match &session {
         Ok(facts) => proof::agent_pane(&manifest, surface.as_ref(), facts),
         Err(why) => AgentPane::Missing(why.clone()),
     };
-    Ok(Target { server, root, manifest, surface, session, agent, found_by })
+    Target { server, root, manifest, surface, session, agent, found_by }
 }
 
 /// The session's facts, or why there is no such session. tmux itself failing is an error.

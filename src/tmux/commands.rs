@@ -66,20 +66,21 @@ fn keep_semicolon(word: &str) -> String {
     }
 }
 
-/// One word of tmux's language. In double quotes only `\`, `"` and `$` have a meaning; a line break would end the
-/// command, so it is written as an escape.
+/// One word of tmux's language. In double quotes only `\`, `"`, `$` and, in front, `~` have a meaning; a line break would
+/// end the command, so it is written as an escape.
 fn quoted(word: &str) -> String {
     let is_plain =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'@' | b'%' | b':' | b'.' | b'/' | b'=');
-    // `%if` and its kind are directives where a word begins with them; pane ids never begin a command.
-    if !word.is_empty() && word.bytes().all(is_plain) {
+    // `%if` and its kind are directives wherever a bare word is one; pane ids (`%3`) are not.
+    let is_directive = word.strip_prefix('%').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+    if !word.is_empty() && !is_directive && word.bytes().all(is_plain) {
         return word.to_owned();
     }
     let mut text = String::with_capacity(word.len() + 8);
     text.push('"');
     for c in word.chars() {
         match c {
-            '\\' | '"' | '$' => text.extend(['\\', c]),
+            '\\' | '"' | '$' | '~' => text.extend(['\\', c]),
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             other => text.push(other),
@@ -107,9 +108,9 @@ mod tests {
 
     #[test]
     fn a_line_keeps_what_has_a_meaning_in_quotes() {
-        let words = ["a\\b", "\"", "$HOME", "#{pane_id} ~", "", "x\ny"].map(str::to_owned);
+        let words = ["a\\b", "\"", "$HOME", "#{pane_id} ~", "", "x\ny", "%if", "%3"].map(str::to_owned);
         let list = Commands::new().then_with(DisplayMessage::new().print(), &words);
-        let expected = r##"display-message -p "a\\b" "\"" "\$HOME" "#{pane_id} ~" "" "x\ny""##;
+        let expected = r##"display-message -p "a\\b" "\"" "\$HOME" "#{pane_id} \~" "" "x\ny" "%if" %3"##;
         assert_eq!(list.line(), expected);
     }
 }

@@ -3,6 +3,7 @@
 //! Names and marks, which outsiders choose, are printed with their length in front: a line break in one of them cannot
 //! forge a row. The foreground program is printed last, with control characters replaced.
 
+use serde::{Deserialize, Serialize};
 use tmux_interface::{CapturePane, DisplayMessage, ListPanes, ListSessions, ShowEnvironment};
 
 use super::{
@@ -36,7 +37,7 @@ impl SessionTarget {
 }
 
 /// One pane of the inspected session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaneFacts {
     /// The session that holds it.
     pub session_id: TmuxSessionId,
@@ -61,7 +62,7 @@ pub struct PaneFacts {
 }
 
 /// One session, as it is at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionFacts {
     /// The server's pid.
     pub server_pid: u32,
@@ -77,7 +78,8 @@ pub struct SessionFacts {
     pub base_index: u32,
     /// Does tmux renumber the windows when one closes?
     pub renumber_windows: bool,
-    /// Session environment, in tmux's order; removed variables are left out.
+    /// Session environment, in tmux's order; removed variables are left out. It may hold secrets, and goes nowhere.
+    #[serde(skip)]
     pub environment: Vec<(String, String)>,
     /// Every pane of every window.
     pub panes: Vec<PaneFacts>,

@@ -159,7 +159,7 @@ fn what_the_pane_shows_is_in_the_state_and_copy_mode_hides_nothing() {
 
 #[test]
 fn a_gateway_that_was_stopped_draws_the_screen_anew() {
-    let seen = Seen::shell("while [ ! -e stop ]; do printf '%400s\\n' y; sleep 0.01; done; stty -echo; exec cat");
+    let seen = Seen::shell("while [ ! -e stop ]; do printf '%2000s\\n' y; sleep 0.01; done; stty -echo; exec cat");
     seen.record("start");
     seen.recorded("o", "y");
     let gateway = seen.world.gateway_pids()[0];

@@ -23,14 +23,14 @@ case "$word" in
 esac
 "#;
 
-struct Headless {
-    world: World,
-    agent: Agent,
+pub(super) struct Headless {
+    pub(super) world: World,
+    pub(super) agent: Agent,
     runs: PathBuf,
 }
 
 impl Headless {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let world = World::new();
         let (script, runs) = (world.path().join("program.sh"), world.path().join("runs"));
         std::fs::write(&script, PROGRAM).unwrap();
@@ -40,31 +40,31 @@ impl Headless {
         Self { world, agent, runs }
     }
 
-    fn attach(&self) -> Http {
+    pub(super) fn attach(&self) -> Http {
         let words = ["gateway", "attach", "--agent-id", &self.agent.id, "--background"];
         self.world.agents(&words).ok();
         Http::new(port_of(&self.world.status(&self.agent)))
     }
 
-    fn submit(&self, text: &str, more: &[&str]) -> crate::support::Run {
+    pub(super) fn submit(&self, text: &str, more: &[&str]) -> crate::support::Run {
         let words = [&["turn", "submit", "--agent-id", &self.agent.id, "--prompt", text], more].concat();
         self.world.agents(&words)
     }
 
     /// The prompts that the program was run with, in order.
-    fn runs(&self) -> Vec<String> {
+    pub(super) fn runs(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.runs).unwrap();
         text.lines().map(|line| line.split('|').next().unwrap().trim().to_owned()).collect()
     }
 
     /// The conversation and the model of each run.
-    fn chats(&self) -> Vec<(String, String)> {
+    pub(super) fn chats(&self) -> Vec<(String, String)> {
         let text = std::fs::read_to_string(&self.runs).unwrap();
         let cut = |line: &str| line.rsplit('|').take(2).map(str::to_owned).collect::<Vec<_>>();
         text.lines().map(cut).map(|cut| (cut[1].clone(), cut[0].clone())).collect()
     }
 
-    fn wait_for_run(&self, text: &str) {
+    pub(super) fn wait_for_run(&self, text: &str) {
         eventually(&format!("a run of `{text}`"), || match self.runs() {
             runs if runs.iter().any(|run| run == text) => Ok(()),
             runs => Err(format!("{runs:?}")),
@@ -72,20 +72,20 @@ impl Headless {
     }
 
     /// Lets a slow run end.
-    fn release(&self, name: &str) {
+    pub(super) fn release(&self, name: &str) {
         std::fs::write(format!("{}.{name}", self.runs.display()), "").unwrap();
     }
 
-    fn turn(&self, id: &str, file: &str) -> Option<Value> {
+    pub(super) fn turn(&self, id: &str, file: &str) -> Option<Value> {
         let path = self.agent.root.join("manifest.turn-artifacts").join(id).join(file);
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
-    fn last(&self) -> String {
+    pub(super) fn last(&self) -> String {
         self.agent.file("headless-turn.json")["turn_id"].as_str().unwrap().to_owned()
     }
 
-    fn kill_gateway(&self) {
+    pub(super) fn kill_gateway(&self) {
         self.world.gateway_pids().into_iter().for_each(|pid| signal(pid, Signal::KILL));
         eventually("the gateway to be gone", || match self.world.gateway_pids() {
             pids if pids.is_empty() => Ok(()),
@@ -93,7 +93,7 @@ impl Headless {
         });
     }
 
-    fn settled(http: &Http, id: &str) -> Value {
+    pub(super) fn settled(http: &Http, id: &str) -> Value {
         eventually(&format!("request {id} to end"), || {
             let shown = http.shown(id);
             match shown["receipt"].as_str() {
@@ -437,14 +437,18 @@ fn real(tool: Tool) {
     };
     assert_eq!(submit("say hello there", &[]).ok(), "hello there\n");
     let first = agent.file("manifest.json");
-    let id = first["headless"]["session_id"].as_str().unwrap().to_owned();
-    assert_eq!(first["backend"], format!("{}_headless", tool.name()));
-    assert_eq!(first["headless"]["turn_index"], 1);
+    // For Gemini the contract has no backend.
+    let (backend, section) = match tool {
+        Tool::Gemini => ("local_interactive".to_owned(), "backend_state"),
+        _ => (format!("{}_headless", tool.name()), "headless"),
+    };
+    assert_eq!((&first["backend"], &first[section]["turn_index"]), (&json!(backend), &json!(1)));
+    let id = first[section]["session_id"].as_str().unwrap().to_owned();
     world.agents(&["gateway", "attach", "--agent-id", &agent.id, "--background"]).ok();
     assert_eq!(submit("say again", &["--model", "stub-two"]).ok(), "again\n");
     let second = agent.file("manifest.json");
-    assert_eq!(second["headless"]["session_id"], id.as_str(), "the conversation goes on");
-    assert_eq!(second["headless"]["turn_index"], 2);
+    assert_eq!(second[section]["session_id"], id.as_str(), "the conversation goes on");
+    assert_eq!(second[section]["turn_index"], 2);
     submit("error 400", &[]).fails(13, "stub model says 400", "agents gateway turns show");
     let texts: Vec<String> = model.turns().into_iter().map(|turn| turn.text).collect();
     assert_eq!(texts[..3], ["say hello there", "say again", "error 400"], "the tool itself asks again after an error");
@@ -453,6 +457,7 @@ fn real(tool: Tool) {
     let turns = http.get("/v1/turns").ok();
     assert_eq!(turns["turns"][1]["reply"]["text"], "again");
     assert_eq!(turns["turns"][1]["reply"]["exact"], true);
+    assert_eq!(turns["turns"][2]["reply"]["text"], "hello there", "also the one before there was a gateway");
 }
 
 #[test]
@@ -463,4 +468,9 @@ fn real_claude_keeps_its_conversation_over_headless_turns() {
 #[test]
 fn real_codex_keeps_its_conversation_over_headless_turns() {
     real(Tool::Codex);
+}
+
+#[test]
+fn real_gemini_keeps_its_conversation_over_headless_turns() {
+    real(Tool::Gemini);
 }

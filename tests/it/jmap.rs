@@ -71,6 +71,11 @@ fn two_agents_write_to_each_other_over_jmap() {
     let attached = &message.attachments[0];
     assert_eq!((attached.label.as_deref(), attached.size_bytes), (Some("notes.md"), Some(320_000)));
     assert_eq!(attached.media_type, "text/markdown");
+    let (file, bytes) = beta.attachment(&message.message_ref, &attached.attachment_id).unwrap();
+    assert_eq!((&file, bytes), (attached, "# notes\n".repeat(40_000).into_bytes()));
+    let none = beta.attachment(&message.message_ref, "Gnone").unwrap_err();
+    assert_eq!((none.code(), none.status()), ("no_attachment", 404));
+    assert_eq!(beta.attachment("stalwart:Mnone", &file.attachment_id).unwrap_err().code(), "unknown_message");
 
     // Looking is not reading; reading is.
     let peeked = beta.show(&message.message_ref, None, false).unwrap();

@@ -153,5 +153,8 @@ fn the_network_needs_an_explicit_permission() {
     assert_eq!(live["gateway_host"], "0.0.0.0");
     assert_eq!(get(port_of(&live), "/health", "").status, 200);
     assert_eq!(world.status(&agent), live);
+    // A refusal leaves the gateway that runs alone.
+    attach(&world, &agent, &["--restart"], &[]).fails(2, "open to the network", "--gateway-host 127.0.0.1");
+    assert_eq!(world.status(&agent), live);
     world.is_consistent(&agent);
 }

@@ -1,13 +1,15 @@
 //! The mail of agents: over HTTP, from the command line with and without a gateway, and between two of them.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     process::{Child, Stdio},
 };
 
+use inotify::{Inotify, WatchMask};
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Answer, Http, Run, World, edit, eventually, port_of, signal};
@@ -243,6 +245,64 @@ fn every_wrong_use_of_the_routes_is_named() {
 }
 
 #[test]
+fn an_attachment_becomes_a_file_and_nothing_else() {
+    let world = World::new();
+    let (alpha, beta) = (with_mailbox(&world, "alpha"), with_mailbox(&world, "beta"));
+    let http = gateway(&world, &beta);
+    let plan = world.work().join("plan.bin");
+    std::fs::write(&plan, b"the plan\0\xff\n").unwrap();
+    let path = plan.to_str().unwrap();
+    let files = json!([{"path": path}, {"path": path, "label": "../../.ssh/\u{1b}[2Jkeys"}]);
+    let letter = json!({"to": [ALPHA], "subject": "s", "body_content": "b", "attachments": files});
+    let sent = http.post("/v1/mail/send", &letter).ok()["message"]["message_ref"].take();
+    let sent = sent.as_str().unwrap();
+    for (place, with_gateway) in [("without", false), ("with", true)] {
+        let folder = world.work().join(place);
+        std::fs::create_dir(&folder).unwrap();
+        if with_gateway {
+            gateway(&world, &alpha);
+        }
+        let to = folder.to_str().unwrap();
+        let save =
+            |words: &[&str]| mail(&world, &alpha, &[&["save", "--message-ref", sent, "--to", to], words].concat());
+        save(&[]).fails(2, "2 attachments: 1 plan.bin, 2 ../../.ssh/keys", "--attachment NUMBER");
+        let saved = save(&["--attachment", "1", "--json"]).json();
+        assert_eq!(saved["path"], folder.join("plan.bin").to_str().unwrap());
+        assert_eq!(std::fs::read(folder.join("plan.bin")).unwrap(), b"the plan\0\xff\n");
+        std::fs::write(folder.join("plan.bin"), "mine").unwrap();
+        save(&["--attachment", "plan.bin"]).fails(8, "is there already", "--force");
+        assert_eq!(std::fs::read(folder.join("plan.bin")).unwrap(), b"mine");
+        save(&["--attachment", "plan.bin", "--force"]).ok();
+        assert!(save(&["--attachment", "2"]).ok().contains("keys (application/octet-stream, 11 bytes)"));
+        let mut names: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["keys", "plan.bin"]);
+        save(&["--attachment", "3"]).fails(3, "no one attachment `3`", "agents mail peek");
+        let nowhere = format!("{to}/nowhere/file");
+        let words = ["save", "--message-ref", sent, "--attachment", "1", "--to", &nowhere];
+        mail(&world, &alpha, &words).fails(2, "is no place for a file", "--to");
+        let unknown = ["save", "--message-ref", "filesystem:msg-20261121T115826Z-00000000000000000000000000000000"];
+        mail(&world, &alpha, &unknown).fails(3, "there is no message", "agents mail list");
+    }
+    // Over HTTP; what is gone, changed, or never was there is told apart from what was sent.
+    let ask = |id: &Value| http.post("/v1/mail/attachment", &json!({"message_ref": sent, "attachment_id": id}));
+    let peeked = http.post("/v1/mail/peek", &json!({"message_ref": sent})).ok();
+    let id = &peeked["message"]["attachments"][0]["attachment_id"];
+    let answer = ask(id).ok();
+    assert_eq!((&answer["operation"], &answer["content_base64"]), (&json!("attachment"), &json!("dGhlIHBsYW4A/wo=")));
+    assert_eq!(answer["attachment"], peeked["message"]["attachments"][0]);
+    std::fs::write(&plan, b"the plan\0\xfe\n").unwrap();
+    for (answer, why) in [(ask(id), "was changed"), (ask(&json!("other")), "has no attachment `other`")] {
+        let (status, code, detail) = refusal(&answer);
+        assert_eq!((status, code.as_str(), detail.contains(why)), (404, "no_attachment", true), "{detail}");
+    }
+    ask(&json!("")).refused(422);
+}
+
+#[test]
 fn a_mailbox_comes_and_goes_while_the_gateway_runs() {
     let world = World::new();
     let beta = with_mailbox(&world, "beta");
@@ -415,6 +475,61 @@ fn a_mail_server_that_hangs_holds_up_nobody_else() {
     assert_eq!(http.get("/v1/mail/resolve-live").ok()["mailbox"]["stalwart"]["jmap_url"], url);
     drop((asked, hanging));
     assert!(!alpha.log().contains("swordfish"));
+}
+
+#[test]
+fn a_sender_that_waits_for_a_lock_holds_up_nobody_else() {
+    let world = World::new();
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map(|name| with_mailbox(&world, name));
+    let http = gateway(&world, &alpha);
+    let first = send(&world, &gamma, ALPHA, "first", "x");
+    // Somebody outside has beta's mailbox, with a lock as this program makes it.
+    let path = world.home().join("mailbox/locks/addresses").join(format!("{BETA}.lock"));
+    let held = File::options().create(true).append(true).mode(0o1600).open(&path).unwrap();
+    held.set_permissions(std::fs::Permissions::from_mode(0o1600)).unwrap();
+    held.lock().unwrap();
+    let mut asked = Inotify::init().unwrap();
+    asked.watches().add(&path, WatchMask::OPEN).unwrap();
+    let letter = |to: &str, subject: &str| json!({"to": [to], "subject": subject, "body_content": "b"});
+    // More of them than the gateway has threads.
+    let senders: Vec<_> = (0..6)
+        .map(|n| {
+            let (http, letter) = (http.with("Idempotency-Key", &format!("k{n}")), letter(BETA, &format!("n{n}")));
+            std::thread::spawn(move || http.post("/v1/mail/send", &letter).ok())
+        })
+        .collect();
+    let mut attempts = 0;
+    eventually("all of them to ask for the lock", || {
+        attempts += asked.read_events(&mut [0; 4096]).map_or(0, Iterator::count);
+        if attempts < 60 { Err(attempts.to_string()) } else { Ok(()) }
+    });
+
+    // Everything else goes on: what reads, what changes the sender's own mailbox, and what is for somebody else.
+    http.get("/health").ok();
+    http.get("/v1/status").ok();
+    assert_eq!(http.get("/v1/mail/status").ok()["address"], ALPHA);
+    assert_eq!(http.post("/v1/mail/list", &json!({})).ok()["unread_count"], 1);
+    assert_eq!(http.post("/v1/mail/read", &json!({"message_ref": first})).ok()["message"]["unread"], false);
+    http.post("/v1/mail/archive", &json!({"message_refs": [first]})).ok();
+    let note = http.post("/v1/mail/send", &letter("gamma@agents.localhost", "for gamma")).ok();
+    assert_eq!(note["message"]["box"], "sent");
+    mail(&world, &alpha, &["send", "--to", ALPHA, "--subject", "for me", "--body-content", "b"]).ok();
+    assert_eq!(mail_json(&world, &gamma, &["list"])["message_count"], 1);
+    assert_eq!(mail_json(&world, &beta, &["list"])["message_count"], 0, "nobody went past the lock");
+    assert!(senders.iter().all(|sender| !sender.is_finished()));
+
+    drop(held);
+    let mut sent: Vec<Value> =
+        senders.into_iter().map(|sender| sender.join().unwrap()["message"]["subject"].take()).collect();
+    sent.sort_by_key(Value::to_string);
+    assert_eq!(sent, (0..6).map(|n| json!(format!("n{n}"))).collect::<Vec<_>>());
+    // Once each, also for who asks again.
+    let again = http.with("Idempotency-Key", "k0").post("/v1/mail/send", &letter(BETA, "n0")).ok();
+    assert_eq!(again["message"]["subject"], "n0");
+    let got = mail_json(&world, &beta, &["list"]);
+    let mut got: Vec<Value> = got["messages"].as_array().unwrap().iter().map(|one| one["subject"].clone()).collect();
+    got.sort_by_key(Value::to_string);
+    assert_eq!(got, sent);
 }
 
 /// A command that goes on, and its lines.

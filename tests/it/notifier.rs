@@ -130,6 +130,15 @@ fn ready(live: &Live) {
     });
 }
 
+/// Waits until the notifier says that it waits for this, and why; returns what it says.
+#[track_caller]
+fn waits(live: &Live, waits_for: &str, reason: &str) -> Value {
+    eventually(&format!("to wait for `{waits_for}` by `{reason}`"), || {
+        let wait = live.http.get("/v1/mail-notifier/waiting").ok();
+        if wait["waits_for"] == waits_for && wait["reason"] == reason { Ok(wait) } else { Err(wait.to_string()) }
+    })
+}
+
 fn keys(live: &Live, keys: &[&str]) {
     live.world.tmux(&[&["send-keys", "-t", &live.agent.pane], keys].concat());
 }
@@ -216,8 +225,11 @@ fn it_is_switched_on_and_off_and_refuses_what_it_cannot_do() {
 #[test]
 fn nothing_is_written_where_it_would_harm_and_many_messages_are_one_wake_up() {
     let live = mailed(&["work=400", "dialog-after=4", "tui"]);
+    assert_eq!(live.http.get("/v1/mail-notifier/waiting").ok()["waits_for"], "nothing");
     enable(&live, NEVER);
     polled(&live, "empty", "");
+    let quiet = waits(&live, "mail", "empty");
+    assert!(quiet["since_utc"].is_string() && quiet["looks_again_at_utc"].is_string(), "{quiet}");
     keys(&live, &["-l", "half a thought"]);
     eventually("the draft to be seen", || match live.http.get("/v1/control/tui/state").ok() {
         state if state["surface"]["editing_input"] == "yes" => Ok(()),
@@ -228,15 +240,24 @@ fn nothing_is_written_where_it_would_harm_and_many_messages_are_one_wake_up() {
     }
     polled(&live, "busy_skip", "draft:");
     assert_eq!((count(&live, "busy_skip"), live.log.noted("paste")), (1, 0), "waiting has one row");
+    let draft = waits(&live, "agent", "draft");
+    assert!(draft["detail"].as_str().unwrap().contains("nobody submitted"), "{draft}");
+    let status = ["gateway", "mail-notifier", "status", "--agent-id", &live.agent.id];
+    let shown = live.world.agents(&status).ok();
+    assert!(shown.contains("the agent: draft, a text that nobody submitted") && shown.contains("; since 2"), "{shown}");
+    assert_eq!(live.world.agents(&[&status[..], &["--json"]].concat()).json()["waiting"], draft);
     keys(&live, &["-N", "14", "BSpace"]);
     let first = told(&live, 1);
     assert_eq!(first, "# 20 messages wait in your mailbox: agents mail list");
+    waits(&live, "mail", "told");
 
     // In copy mode nobody sees what the agent does; what is known from before stays.
     ready(&live);
     live.world.tmux(&["copy-mode", "-t", &live.agent.pane]);
     post(&live, "for a reader");
     polled(&live, "busy_skip", "copy mode");
+    let reading = waits(&live, "agent", "not_ready");
+    assert!(reading["detail"].as_str().unwrap().contains("copy mode"), "{reading}");
     assert_eq!(live.log.texts().len(), 1);
     live.world.tmux(&["send-keys", "-t", &live.agent.pane, "-X", "cancel"]);
     assert!(told(&live, 2).starts_with("# 21 messages wait"));
@@ -252,10 +273,16 @@ fn nothing_is_written_where_it_would_harm_and_many_messages_are_one_wake_up() {
     live.log.wait_for_note("dialog", 1);
     post(&live, "into a dialog");
     polled(&live, "busy_skip", "dialog:");
+    waits(&live, "agent", "dialog");
     assert_eq!(live.log.texts().len(), 4);
     keys(&live, &["-l", "y"]);
     assert!(told(&live, 5).starts_with("# 23 messages wait"));
     assert_eq!(count(&live, "enqueued"), 4);
+    live.http.delete(PATH).ok();
+    eventually("to wait for nothing", || match live.http.get("/v1/mail-notifier/waiting").ok() {
+        wait if wait["waits_for"] == "nothing" => Ok(()),
+        wait => Err(wait.to_string()),
+    });
     let stray = live.log.event_names().into_iter().filter(|name| name != "dialog_key").collect::<Vec<_>>();
     assert_eq!(stray, Vec::<String>::new());
 }

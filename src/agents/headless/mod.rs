@@ -152,6 +152,8 @@ pub struct Told {
     pub error: Option<String>,
     /// Tokens and cost, as it tells them.
     pub usage: Option<Value>,
+    /// A message that comes in pieces, and is not whole yet.
+    saying: Option<String>,
 }
 
 impl Told {

@@ -54,6 +54,46 @@ fn codex_tells_its_conversation_its_answer_and_its_end() {
 }
 
 #[test]
+fn gemini_tells_its_conversation_its_answer_and_its_end() {
+    let (reader, events) = read(Dialect::Gemini, "gemini-0.61.0/say");
+    assert_eq!(kinds(&events), ["session", "progress", "progress", "assistant", "completion"]);
+    let told = reader.told();
+    assert_eq!((told.reply.as_deref(), told.ended), (Some("hello there"), Some(true)));
+    assert!(told.usage.as_ref().is_some_and(|usage| usage["output_tokens"].is_u64()));
+    assert_eq!(reader.judge(Some(0)), Ok(()));
+    let (resumed, _) = read(Dialect::Gemini, "gemini-0.61.0/resume");
+    assert!(told.session_id.is_some() && resumed.told().session_id == told.session_id);
+    let (reader, _) = read(Dialect::Gemini, "gemini-0.61.0/error");
+    assert!(reader.judge(Some(144)).unwrap_err().contains("stub model says 400"));
+    assert_eq!(reader.told().reply, None);
+}
+
+#[test]
+fn a_message_of_gemini_is_told_whole_and_the_answer_is_the_last_one() {
+    let (reader, events) = read(Dialect::Gemini, "gemini-0.61.0/tool");
+    let told: Vec<_> = events.iter().filter(|event| event.kind != Kind::Progress).collect();
+    let seen: Vec<_> = told.iter().map(|event| event.kind.name()).collect();
+    assert_eq!(seen, ["session", "assistant", "action_request", "action_result", "assistant", "completion"]);
+    assert_eq!((told[1].message.as_str(), told[4].message.as_str()), ("I will run a command.", "tool done"));
+    assert_eq!((told[2].data["input"]["command"].as_str(), told[3].message.as_str()), (Some("echo hi"), "hi"));
+    assert_eq!(told[2].data["id"], told[3].data["id"]);
+    assert_eq!(reader.told().reply.as_deref(), Some("tool done"));
+    let (reader, events) = read(Dialect::Gemini, "gemini-0.61.0/slow");
+    let whole: Vec<_> = events.iter().filter(|event| event.kind == Kind::Assistant).collect();
+    assert!(whole.len() == 1 && whole[0].message.starts_with("alpha bravo ") && whole[0].message.ends_with(" lima"));
+    assert_eq!(reader.told().reply.as_deref(), Some(whole[0].message.as_str()));
+    // Killed in the middle: what it said so far is the answer, and the turn has no good end.
+    let text = std::fs::read_to_string(format!(
+        "{}/session-fixtures/headless/gemini-0.61.0/slow.jsonl",
+        env!("CARGO_MANIFEST_DIR")
+    ));
+    let mut reader = Reader::new(Dialect::Gemini);
+    text.unwrap().lines().take(4).for_each(|line| drop(reader.line(line.as_bytes())));
+    assert_eq!(reader.told().reply.as_deref(), Some("alpha bravo "));
+    assert!(reader.judge(Some(0)).unwrap_err().contains("without a word"));
+}
+
+#[test]
 fn what_a_dialect_does_not_know_is_passed_through() {
     let mut reader = Reader::new(Dialect::Claude);
     let (events, raw) = reader.line(br#"{"type":"hologram","x":1}"#);

@@ -88,7 +88,7 @@ pub fn words(dialect: Dialect, base: &[String], wish: &Wish<'_>) -> Words {
             Words { words, reads_prompt: true }
         }
         Dialect::Gemini => {
-            if !has(base, &["--output-format", "-o"]) {
+            if !has(base, &["--output-format", "-o", "--output-format=stream-json", "-o=stream-json"]) {
                 add(&["--output-format", "stream-json"]);
             }
             match wish.chat {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{Selectors, duration::duration};
 use crate::{
-    api::{ChatMode, ChatSession, ExecutionOverride, ModelOverride, Reasoning, StartupChat},
+    api::{ChatMode, ChatSession, ExecutionOverride, KeepTurns, ModelOverride, Reasoning, StartupChat},
     lifecycle::{self, HeadlessOptions},
     model::Failure,
 };
@@ -27,6 +27,43 @@ pub(in crate::cli) struct LaunchHeadless {
     /// How hard it thinks: 0, 1, 2…
     #[arg(long, value_name = "LEVEL", requires = "headless")]
     pub(in crate::cli) reasoning_level: Option<u64>,
+    #[command(flatten)]
+    pub(in crate::cli) keep: Keep,
+}
+
+/// How long the files of turns stay.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli) struct Keep {
+    /// So many turns keep their files, the newest ones; `off`: all [default: 1000]
+    #[arg(long, value_name = "COUNT|off", requires = "headless", value_parser = limit)]
+    keep_turns: Option<Limit>,
+    /// For so many days after its end a turn keeps its files; `off`: for ever [default: off]
+    #[arg(long, value_name = "DAYS|off", requires = "headless", value_parser = limit)]
+    keep_days: Option<Limit>,
+}
+
+/// A number above zero, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit(Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit(None)),
+        text => match text.parse() {
+            Ok(number) if number > 0 => Ok(Limit(Some(number))),
+            _ => Err("give a number above zero, or `off`".to_owned()),
+        },
+    }
+}
+
+impl Keep {
+    fn wish(self) -> KeepTurns {
+        let usual = KeepTurns::default();
+        KeepTurns {
+            turns: self.keep_turns.map_or(usual.turns, |limit| limit.0),
+            days: self.keep_days.map_or(usual.days, |limit| limit.0),
+        }
+    }
 }
 
 impl LaunchHeadless {
@@ -37,7 +74,12 @@ impl LaunchHeadless {
             Some("last") => StartupChat { mode: ChatMode::ToolLastOrNew, id: None },
             Some(id) => StartupChat { mode: ChatMode::Exact, id: Some(id.to_owned()) },
         };
-        let options = HeadlessOptions { startup, model: self.model.clone(), reasoning_level: self.reasoning_level };
+        let options = HeadlessOptions {
+            startup,
+            model: self.model.clone(),
+            reasoning_level: self.reasoning_level,
+            keep: self.keep.wish(),
+        };
         self.headless.then_some(options)
     }
 }
@@ -57,6 +99,8 @@ pub(in crate::cli) struct JoinHeadless {
     /// The conversation of the first turn: `last`, or the tool's id of one [default: a new one]
     #[arg(long, value_name = "last|ID", requires = "headless")]
     pub(in crate::cli) resume_id: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) keep: Keep,
 }
 
 impl JoinHeadless {
@@ -67,6 +111,7 @@ impl JoinHeadless {
             resume_id: self.resume_id.clone(),
             model: None,
             reasoning_level: None,
+            keep: self.keep,
         };
         let variable = |text: &String| match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -182,6 +227,58 @@ impl TurnSubmit {
             )),
             _ => Ok(Some(ChatSession { mode, id: self.chat_session_id.clone() })),
         }
+    }
+}
+
+/// `agents relaunch`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Relaunch {
+    #[command(flatten)]
+    pub(in crate::cli) selectors: Selectors,
+    /// Which conversation [default: a headless agent goes on with its own, another one starts as it was launched]
+    #[arg(long, value_enum, value_name = "MODE")]
+    chat_session_mode: Option<RelaunchWord>,
+    /// Its id, with --chat-session-mode exact
+    #[arg(long, value_name = "ID", requires = "chat_session_mode")]
+    chat_session_id: Option<String>,
+}
+
+/// Which conversation a program begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum RelaunchWord {
+    /// A fresh one
+    New,
+    /// The one that the tool used last
+    ToolLastOrNew,
+    /// The one with --chat-session-id
+    Exact,
+}
+
+impl Relaunch {
+    /// The wish; `None` if there is none.
+    ///
+    /// # Errors
+    /// Usage, for a mode and an id that do not go together.
+    pub(in crate::cli) fn chat(&self) -> Result<Option<StartupChat>, Failure> {
+        let id = self.chat_session_id.clone().filter(|id| !id.trim().is_empty() && !id.starts_with('-'));
+        let (mode, id) = match (self.chat_session_mode, id) {
+            (None, _) => return Ok(None),
+            (Some(RelaunchWord::Exact), Some(id)) => (ChatMode::Exact, Some(id)),
+            (Some(RelaunchWord::Exact), None) => {
+                let message = "`--chat-session-mode exact` needs the conversation's id";
+                return Err(Failure::usage(message, "add --chat-session-id ID"));
+            }
+            (Some(_), _) if self.chat_session_id.is_some() => {
+                return Err(Failure::usage(
+                    "`--chat-session-id` goes with `--chat-session-mode exact` only",
+                    "leave out the id, or ask for `--chat-session-mode exact`",
+                ));
+            }
+            (Some(RelaunchWord::New), _) => (ChatMode::New, None),
+            (Some(RelaunchWord::ToolLastOrNew), _) => (ChatMode::ToolLastOrNew, None),
+        };
+        Ok(Some(StartupChat { mode, id }))
     }
 }
 

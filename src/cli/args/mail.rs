@@ -22,6 +22,8 @@ pub(in crate::cli) enum Mail {
     Peek(OneMessage),
     /// Show a message and mark it read
     Read(OneMessage),
+    /// Write an attachment of a message into a file
+    Save(MailSave),
     /// Write a message to other mailboxes
     Send(MailSend),
     /// Leave a note of the operator in this mailbox
@@ -67,6 +69,7 @@ impl Mail {
             | Self::Archive { selectors, .. } => selectors,
             Self::List(words) => &words.selectors,
             Self::Peek(words) | Self::Read(words) => &words.selectors,
+            Self::Save(words) => &words.selectors,
             Self::Send(words) => &words.selectors,
             Self::Post(words) => &words.selectors,
             Self::Reply(words) => &words.selectors,
@@ -135,6 +138,25 @@ pub(in crate::cli) struct OneMessage {
     /// Only if it is in this folder
     #[arg(long = "box", value_name = "BOX")]
     pub(in crate::cli) folder: Option<String>,
+}
+
+/// `agents mail save`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MailSave {
+    #[command(flatten)]
+    pub(in crate::cli) selectors: Selectors,
+    /// The message, as the list names it
+    #[arg(long, value_name = "REF")]
+    pub(in crate::cli) message_ref: String,
+    /// Its number in the message, its name or its id; where there is only one, that one
+    #[arg(long, value_name = "WHICH")]
+    pub(in crate::cli) attachment: Option<String>,
+    /// A file, or a folder that is there
+    #[arg(long, value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) to: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
 }
 
 /// Several messages.

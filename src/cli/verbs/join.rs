@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, words: &Join, report: &Reporter) -> Result<
     if report.wants_json() {
         render::json(&launch::describe(&created));
     } else {
-        launch::print(&created, "joined");
+        launch::print(&created, "joined", None);
         created.notes.iter().for_each(|note| report.note(note));
     }
     Ok(ExitCode::SUCCESS)

@@ -49,20 +49,14 @@ pub(super) fn run(context: &Context, words: &Launch, report: &Reporter) -> Resul
         render::json(&document);
         return Ok(code);
     }
-    print(&created, "launched");
+    let live = gateway.as_ref().and_then(|attached| attached.as_ref().ok()).map(|attached| {
+        let port = attached.status.gateway_port.unwrap_or_default();
+        ("gateway", format!("live at http://127.0.0.1:{port}"))
+    });
+    print(&created, "launched", live);
     created.notes.iter().for_each(|note| report.note(note));
-    if let Some(address) = created.manifest.launch_plan.mailbox.as_ref().and_then(|mailbox| mailbox["address"].as_str())
-    {
-        render::facts(&[("mailbox", address.to_owned())]);
-    }
-    if !created.hooks.is_empty() {
-        render::facts(&[("hooks", created.hooks.join(", "))]);
-    }
     match gateway {
-        Some(Ok(attached)) => {
-            let port = attached.status.gateway_port.unwrap_or_default();
-            render::line(&format!("gateway  live at http://127.0.0.1:{port}"));
-        }
+        Some(Ok(_)) => {}
         Some(Err(failure)) => {
             let failure = failure.context("the agent runs, its gateway does not");
             return Ok(report.failure(&failure));
@@ -100,18 +94,23 @@ pub(super) fn describe(created: &Created) -> Value {
     })
 }
 
-/// A made or adopted session for a person.
-pub(super) fn print(created: &Created, verb: &str) {
+/// A made or adopted session for a person, with what else is to be told of it.
+pub(super) fn print(created: &Created, verb: &str, more: Option<(&str, String)>) {
     let manifest = &created.manifest;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let socket = created.server.socket().to_string_lossy();
     let exactly = format!("={}", text(&manifest.tmux_session_name));
-    render::facts(&[
+    let mut rows = vec![
         (verb, format!("{} ({}), id {}", text(&manifest.agent_name), manifest.tool, text(&manifest.agent_id))),
         ("session", format!("{} on {socket}", text(&manifest.tmux_session_name))),
         ("look", format!("tmux -S {} attach -t {}", shell_quote(&socket), shell_quote(&exactly))),
         ("files", created.root.path().to_string_lossy().into_owned()),
-    ]);
+    ];
+    let address = manifest.launch_plan.mailbox.as_ref().and_then(|mailbox| mailbox["address"].as_str());
+    rows.extend(address.map(|address| ("mailbox", address.to_owned())));
+    rows.extend((!created.hooks.is_empty()).then(|| ("hooks", created.hooks.join(", "))));
+    rows.extend(more);
+    render::facts(&rows);
 }
 
 /// Exit status for a listing that found problems.

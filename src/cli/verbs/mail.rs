@@ -1,6 +1,7 @@
 //! `agents mail`: the session's mailbox, through its gateway where one answers, else directly.
 
 mod letters;
+mod save;
 mod watch;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -30,6 +31,7 @@ use crate::{
 pub(super) fn run(context: &Context, words: &Mail, report: &Reporter) -> Result<ExitCode, Failure> {
     let call = match words {
         Mail::Watch(words) => return watch::run(context, words, report),
+        Mail::Save(words) => return save::run(context, words, report),
         Mail::ResolveLive(selectors) => {
             let target = setting::resolve(context, selectors)?;
             let mailbox = mailbox(&target)?;

@@ -4,19 +4,20 @@ use std::process::ExitCode;
 
 use super::launch;
 use crate::{
-    cli::{args::Selectors, render, report::Reporter, setting},
+    cli::{args::Relaunch, render, report::Reporter, setting},
     lifecycle,
     model::Failure,
     target::Context,
 };
 
-pub(super) fn run(context: &Context, selectors: &Selectors, report: &Reporter) -> Result<ExitCode, Failure> {
-    let target = setting::resolve(context, selectors)?;
-    let created = lifecycle::relaunch(&target)?;
+pub(super) fn run(context: &Context, words: &Relaunch, report: &Reporter) -> Result<ExitCode, Failure> {
+    let chat = words.chat()?;
+    let target = setting::resolve(context, &words.selectors)?;
+    let created = lifecycle::relaunch(&target, chat.as_ref())?;
     if report.wants_json() {
         render::json(&launch::describe(&created));
     } else {
-        launch::print(&created, "relaunched");
+        launch::print(&created, "relaunched", None);
     }
     Ok(ExitCode::SUCCESS)
 }

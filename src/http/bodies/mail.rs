@@ -42,6 +42,12 @@ fn read(operation: &str, field: &Field<'_>, key: Option<String>, issues: &mut Is
                 MailCall::Read { message_ref, folder }
             })
         }
+        "attachment" => {
+            let message_ref = message_ref(&body, issues);
+            let id = body.required("attachment_id", issues).and_then(|field| field.not_blank(issues));
+            only(&body, &["message_ref", "attachment_id"], issues);
+            Some(MailCall::Attachment { message_ref: message_ref?, attachment_id: id?.to_owned() })
+        }
         "send" => {
             let to = body.required("to", issues).and_then(|field| addresses(&field, 1, issues));
             let cc = match body.not_null("cc") {
@@ -322,6 +328,8 @@ mod tests {
                 .prop_map(|(message_ref, folder)| MailCall::Peek { message_ref, folder }),
             (texts(), prop::option::of(folder()))
                 .prop_map(|(message_ref, folder)| MailCall::Read { message_ref, folder }),
+            (texts(), texts())
+                .prop_map(|(message_ref, attachment_id)| MailCall::Attachment { message_ref, attachment_id }),
             send,
             post,
             (texts(), contents())
@@ -357,6 +365,7 @@ mod tests {
                 vec!["archived", "include_body", "limit", "schema_version"],
             ),
             ("peek", json!({"box": "a/b"}), vec!["box", "message_ref"]),
+            ("attachment", json!({"message_ref": "m", "attachment_id": " ", "box": 1}), vec!["attachment_id", "box"]),
             ("send", json!({"to": [], "subject": " ", "body_content": "a\0"}), vec!["to", "subject", "body_content"]),
             (
                 "send",

@@ -41,6 +41,7 @@ routes! {
     list = "list";
     peek = "peek";
     read = "read";
+    attachment = "attachment";
     send = "send";
     post = "post";
     reply = "reply";

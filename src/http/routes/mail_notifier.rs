@@ -1,4 +1,4 @@
-//! `GET|PUT|DELETE /v1/mail-notifier` (contract section 4.9).
+//! `GET|PUT|DELETE /v1/mail-notifier` (contract section 4.9), and ours that says what a wake-up waits for.
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     api::{
         BlockAuthMode, BlockRender, BlockVerifier, ContextAction, ContextErrorPolicy, NotifierChange, NotifierMode,
-        NotifierStatus, SharedTokens,
+        NotifierStatus, NotifierWait, SharedTokens,
     },
     app::App,
     http::{
@@ -34,6 +34,10 @@ const TOKENS: (usize, usize) = (100, 1_024);
 
 pub(in crate::http) async fn show(State(app): State<App>) -> Result<Json<NotifierStatus>, Problem> {
     Ok(Json(app.notifier.status().await?))
+}
+
+pub(in crate::http) async fn waiting(State(app): State<App>) -> Json<NotifierWait> {
+    Json(app.notifier.waits_for().await)
 }
 
 pub(in crate::http) async fn enable(

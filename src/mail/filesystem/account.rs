@@ -7,15 +7,21 @@ use std::{
 };
 
 use super::{
+    attached,
+    change::change,
     compose::{self, Letter},
     deliver::Outgoing,
-    root::hidden_name,
-    spool::{MoveIntent, OURS, Spool, link_path},
+    pending::{Pending, Progress},
+    root::{Root, Waiting},
+    spool::Spool,
 };
 use crate::{
-    api::{FilesystemBinding, MailDraft, MailFlags, MailPost, MailQuery, MailReply, MailboxKind, MessageView},
+    api::{
+        AttachmentView, FilesystemBinding, MailDraft, MailFlags, MailPost, MailQuery, MailReply, MailboxKind,
+        MessageView,
+    },
     mail::{
-        MailError,
+        MailError, attachment_of,
         message::{Message, Principal},
     },
     model::{Address, BoxName, MessageId, Moment},
@@ -48,7 +54,8 @@ impl Account {
         Ok(Self { binding: binding.clone(), spool: Arc::default() })
     }
 
-    /// Does something with the open root and our registration in it.
+    /// Does something with the open root and our registration in it. Nobody waits in it for a lock: whoever needs locks
+    /// has them by then.
     fn with<T>(&self, work: impl FnOnce(&mut Spool, &RegistrationRow) -> Result<T, MailError>) -> Result<T, MailError> {
         let mut slot = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.as_ref().is_none_or(|spool| !spool.is_current()) {
@@ -63,6 +70,22 @@ impl Account {
             *slot = None;
         }
         done
+    }
+
+    /// The locks of these addresses and of our own.
+    fn locks(&self, addresses: &[&str]) -> Result<Waiting, MailError> {
+        let root = Root::open(Path::new(&self.binding.filesystem_root))?;
+        root.waiting(&[addresses, &[self.binding.address.as_str()]].concat())
+    }
+
+    /// As [`Account::with`], for a change: once these locks are held.
+    fn pending<T: 'static>(
+        &self,
+        locks: Waiting,
+        work: impl FnOnce(&mut Spool, &RegistrationRow) -> Result<T, MailError> + Send + 'static,
+    ) -> Pending<T> {
+        let account = self.clone();
+        Pending::new(locks, move || account.with(work))
     }
 
     fn registration(&self, spool: &Spool) -> Result<RegistrationRow, MailError> {
@@ -111,52 +134,68 @@ impl Account {
         message: &str,
         folder: Option<&BoxName>,
         read: bool,
-    ) -> Result<MessageView, MailError> {
+    ) -> Result<Progress<MessageView>, MailError> {
         let id = id_of(message)?;
-        self.reading(|spool, me| {
+        let mut view = self.reading(|spool, me| {
             let folder = folder.map(BoxName::as_str);
             let unknown = || MailError::UnknownMessage(message.to_owned());
             let known = spool.index.entry(&me.registration_id, id.as_str(), folder)?.ok_or_else(unknown)?;
-            let mut view = with_state(spool.root.message(&id)?.view(true), &known);
-            if read && view.read != Some(true) {
-                change(spool, me, &[id], &Change { is_read: Some(true), ..Change::default() })?;
-                (view.read, view.unread) = (Some(true), Some(false));
-            }
-            Ok(view)
-        })
+            Ok(with_state(spool.root.message(&id)?.view(true), &known))
+        })?;
+        if !read || view.read == Some(true) {
+            return Ok(Progress::Done(view));
+        }
+        let wish = Change { is_read: Some(true), ..Change::default() };
+        let marked = self.pending(self.locks(&[])?, move |spool, me| change(spool, me, &[id], &wish));
+        Ok(Progress::Waits(marked.map(move |()| {
+            (view.read, view.unread) = (Some(true), Some(false));
+            view
+        })))
     }
 
-    pub(in crate::mail) fn send(&self, draft: &MailDraft) -> Result<MessageView, MailError> {
+    pub(in crate::mail) fn attachment(
+        &self,
+        message: &str,
+        attachment: &str,
+    ) -> Result<(AttachmentView, Vec<u8>), MailError> {
+        let id = id_of(message)?;
+        let found = self.reading(|spool, me| {
+            let unknown = || MailError::UnknownMessage(message.to_owned());
+            spool.index.entry(&me.registration_id, id.as_str(), None)?.ok_or_else(unknown)?;
+            spool.root.message(&id)
+        })?;
+        // It may be large: nobody waits for it.
+        let file = attachment_of(found.view(false).attachments, message, attachment)?;
+        let content = attached::content(&file)?;
+        Ok((file, content))
+    }
+
+    pub(in crate::mail) fn send(&self, draft: &MailDraft) -> Result<Pending<MessageView>, MailError> {
         if draft.to.is_empty() {
             return Err(MailError::Invalid("a message needs somebody it is for".to_owned()));
         }
-        let subject = plain_subject(&draft.subject)?;
+        let subject = plain_subject(&draft.subject)?.to_owned();
         let attachments = compose::attachments(&draft.content);
-        self.with(|spool, me| {
-            let wanted: Vec<&str> = draft.to.iter().chain(&draft.cc).map(Address::as_str).collect();
-            let _locks = spool.lock(&[&wanted[..], &[me.address.as_str()]].concat())?;
+        let wanted: Vec<Address> = draft.to.iter().chain(&draft.cc).cloned().collect();
+        let draft = draft.clone();
+        let locks = self.locks(&texts(&wanted))?;
+        Ok(self.pending(locks, move |spool, me| {
             spool.recover(true)?;
-            let key = self.key(draft.content.key.as_deref(), || {
-                let ends: Vec<&str> = draft
-                    .to
-                    .iter()
-                    .map(Address::as_str)
-                    .chain(["cc"])
-                    .chain(draft.cc.iter().map(Address::as_str))
-                    .collect();
-                compose::digest("send", &ends, subject, &draft.content)
+            let key = sent_key(me, draft.content.key.as_deref(), || {
+                let ends = [texts(&draft.to), vec!["cc"], texts(&draft.cc)].concat();
+                compose::digest("send", &ends, &subject, &draft.content)
             });
             if let Some(done) = sent_before(spool, me, key.as_ref(), "sent")? {
                 return Ok(done);
             }
-            let recipients = resolve(spool, &wanted)?;
+            let recipients = resolve(spool, &texts(&wanted))?;
             let ends = |addresses: &[Address]| principals(&recipients, addresses);
             let letter = Letter {
                 from: compose::principal(me)?,
                 to: ends(&draft.to)?,
                 cc: ends(&draft.cc)?,
                 reply_to: Vec::new(),
-                subject,
+                subject: &subject,
                 content: &draft.content,
                 attachments: attachments?,
                 parent: None,
@@ -165,18 +204,19 @@ impl Account {
             let id = message.head.message_id.clone();
             spool.deliver(&Outgoing { message, sender: me.clone(), recipients, key })?;
             entry(spool, me, &id, "sent")
-        })
+        }))
     }
 
-    pub(in crate::mail) fn post(&self, post: &MailPost) -> Result<MessageView, MailError> {
-        let subject = plain_subject(&post.subject)?;
+    pub(in crate::mail) fn post(&self, post: &MailPost) -> Result<Pending<MessageView>, MailError> {
+        let subject = plain_subject(&post.subject)?.to_owned();
         let attachments = compose::attachments(&post.content);
-        self.with(|spool, me| {
-            let _locks = spool.lock(&[Address::OPERATOR, &me.address])?;
+        let post = post.clone();
+        let locks = self.locks(&[Address::OPERATOR])?;
+        Ok(self.pending(locks, move |spool, me| {
             spool.recover(true)?;
-            let key = self.key(post.content.key.as_deref(), || {
+            let key = sent_key(me, post.content.key.as_deref(), || {
                 let policy = format!("{:?}", post.reply_policy);
-                compose::digest("post", &[&policy], subject, &post.content)
+                compose::digest("post", &[&policy], &subject, &post.content)
             });
             if let Some(done) = sent_before(spool, me, key.as_ref(), "inbox")? {
                 return Ok(done);
@@ -188,7 +228,7 @@ impl Account {
                 to: vec![compose::principal(me)?],
                 cc: Vec::new(),
                 reply_to: vec![from],
-                subject,
+                subject: &subject,
                 content: &post.content,
                 attachments: attachments?,
                 parent: None,
@@ -198,26 +238,27 @@ impl Account {
             let id = message.head.message_id.clone();
             spool.deliver(&Outgoing { message, sender: operator, recipients: vec![me.clone()], key })?;
             entry(spool, me, &id, "inbox")
-        })
+        }))
     }
 
-    pub(in crate::mail) fn reply(&self, reply: &MailReply) -> Result<MessageView, MailError> {
+    pub(in crate::mail) fn reply(&self, reply: &MailReply) -> Result<Pending<MessageView>, MailError> {
         let id = id_of(&reply.message_ref)?;
         let attachments = compose::attachments(&reply.content);
-        self.with(|spool, me| {
+        let parent = self.with(|spool, me| {
             let unknown = || MailError::UnknownMessage(reply.message_ref.clone());
             spool.index.entry(&me.registration_id, id.as_str(), None)?.ok_or_else(unknown)?;
-            let parent = spool.root.message(&id)?;
-            if !parent.takes_replies() {
-                return Err(MailError::NoReply);
-            }
-            let to = answer_to(&parent, &me.address);
-            let wanted: Vec<&str> = to.iter().map(|end| end.address.as_str()).collect();
-            let _locks = spool.lock(&[&wanted[..], &[me.address.as_str()]].concat())?;
+            spool.root.message(&id)
+        })?;
+        if !parent.takes_replies() {
+            return Err(MailError::NoReply);
+        }
+        let to = answer_to(&parent, self.binding.address.as_str());
+        let content = reply.content.clone();
+        let locks = self.locks(&texts(&to))?;
+        Ok(self.pending(locks, move |spool, me| {
             spool.recover(true)?;
             spool.agree(me, true)?;
-            let key =
-                self.key(reply.content.key.as_deref(), || compose::digest("reply", &[id.as_str()], "", &reply.content));
+            let key = sent_key(me, content.key.as_deref(), || compose::digest("reply", &[id.as_str()], "", &content));
             if let Some(done) = sent_before(spool, me, key.as_ref(), "sent")? {
                 return Ok(done);
             }
@@ -225,15 +266,14 @@ impl Account {
             if me.address != Address::OPERATOR {
                 refuse_loop(spool, &parent)?;
             }
-            let recipients = resolve(spool, &wanted)?;
-            let addresses: Vec<Address> = to.iter().map(|end| end.address.clone()).collect();
+            let recipients = resolve(spool, &texts(&to))?;
             let letter = Letter {
                 from: compose::principal(me)?,
-                to: principals(&recipients, &addresses)?,
+                to: principals(&recipients, &to)?,
                 cc: Vec::new(),
                 reply_to: Vec::new(),
                 subject: &compose::answer_subject(&parent.head.subject),
-                content: &reply.content,
+                content: &content,
                 attachments: attachments?,
                 parent: Some(&parent),
             };
@@ -241,49 +281,45 @@ impl Account {
             let id = message.head.message_id.clone();
             spool.deliver(&Outgoing { message, sender: me.clone(), recipients, key })?;
             entry(spool, me, &id, "sent")
-        })
+        }))
     }
 
-    pub(in crate::mail) fn mark(&self, messages: &[String], flags: MailFlags) -> Result<Vec<MessageView>, MailError> {
+    pub(in crate::mail) fn mark(
+        &self,
+        messages: &[String],
+        flags: MailFlags,
+    ) -> Result<Pending<Vec<MessageView>>, MailError> {
         if flags == MailFlags::default() {
             return Err(MailError::Invalid("no flag is named that is to be set or cleared".to_owned()));
         }
         let wish =
             Change { is_read: flags.read, is_answered: flags.answered, is_archived: flags.archived, box_name: None };
-        self.change(messages, &wish)
+        self.change(messages, wish)
     }
 
     pub(in crate::mail) fn relocate(
         &self,
         messages: &[String],
         folder: &BoxName,
-    ) -> Result<Vec<MessageView>, MailError> {
+    ) -> Result<Pending<Vec<MessageView>>, MailError> {
         let wish = Change {
             is_archived: Some(folder.as_str() == BoxName::ARCHIVE),
             box_name: Some(folder.to_string()),
             ..Change::default()
         };
-        self.change(messages, &wish)
+        self.change(messages, wish)
     }
 
-    fn change(&self, messages: &[String], wish: &Change) -> Result<Vec<MessageView>, MailError> {
+    fn change(&self, messages: &[String], wish: Change) -> Result<Pending<Vec<MessageView>>, MailError> {
         if messages.is_empty() {
             return Err(MailError::Invalid("no message is named".to_owned()));
         }
         let ids = messages.iter().map(|message| id_of(message)).collect::<Result<Vec<_>, _>>()?;
-        self.with(|spool, me| {
-            for (message, id) in messages.iter().zip(&ids) {
-                if spool.index.entry(&me.registration_id, id.as_str(), None)?.is_none() {
-                    return Err(MailError::UnknownMessage(message.clone()));
-                }
-            }
-            change(spool, me, &ids, wish)?;
-            let entries = ids.iter().map(|id| {
-                let found = spool.index.entry(&me.registration_id, id.as_str(), None)?;
-                found.ok_or_else(|| MailError::UnknownMessage(id.to_string()))
-            });
-            entries.collect()
-        })
+        self.with(|spool, me| entries(spool, me, &ids).map(drop))?;
+        Ok(self.pending(self.locks(&[])?, move |spool, me| {
+            change(spool, me, &ids, &wish)?;
+            entries(spool, me, &ids)
+        }))
     }
 
     pub(in crate::mail) fn unread(&self) -> Result<usize, MailError> {
@@ -298,11 +334,15 @@ impl Account {
         };
         mailbox.join(BoxName::INBOX)
     }
+}
 
-    fn key(&self, key: Option<&str>, digest: impl FnOnce() -> String) -> Option<SentKey> {
-        let address = self.binding.address.to_string();
-        key.map(|key| SentKey { address, key: key.to_owned(), digest: digest() })
-    }
+/// The caller's name for a message that it sends, if it gave one.
+fn sent_key(me: &RegistrationRow, key: Option<&str>, digest: impl FnOnce() -> String) -> Option<SentKey> {
+    key.map(|key| SentKey { address: me.address.clone(), key: key.to_owned(), digest: digest() })
+}
+
+fn texts(addresses: &[Address]) -> Vec<&str> {
+    addresses.iter().map(Address::as_str).collect()
 }
 
 /// The id of a reference: with or without `filesystem:` in front.
@@ -341,13 +381,14 @@ fn principals(rows: &[RegistrationRow], addresses: &[Address]) -> Result<Vec<Pri
 }
 
 /// Whom an answer goes to: those whom the message names for it, else its sender; for one's own, its recipients.
-fn answer_to<'a>(parent: &'a Message, me: &str) -> Vec<&'a Principal> {
+fn answer_to(parent: &Message, me: &str) -> Vec<Address> {
     let head = &parent.head;
-    match () {
-        () if head.from.address.as_str() == me => head.to.iter().collect(),
-        () if !head.reply_to.is_empty() => head.reply_to.iter().collect(),
-        () => vec![&head.from],
-    }
+    let ends = match () {
+        () if head.from.address.as_str() == me => head.to.as_slice(),
+        () if !head.reply_to.is_empty() => head.reply_to.as_slice(),
+        () => std::slice::from_ref(&head.from),
+    };
+    ends.iter().map(|end| end.address.clone()).collect()
 }
 
 /// Refuses an answer in a thread in which two programs answer each other without end.
@@ -392,6 +433,15 @@ fn entry(spool: &Spool, me: &RegistrationRow, id: &MessageId, folder: &str) -> R
     found.ok_or_else(|| MailError::UnknownMessage(id.to_string()))
 }
 
+/// The same for several, in whatever folder each is.
+fn entries(spool: &Spool, me: &RegistrationRow, ids: &[MessageId]) -> Result<Vec<MessageView>, MailError> {
+    let found = ids.iter().map(|id| {
+        let found = spool.index.entry(&me.registration_id, id.as_str(), None)?;
+        found.ok_or_else(|| MailError::UnknownMessage(id.to_string()))
+    });
+    found.collect()
+}
+
 /// A message as its file has it, with what the mailbox knows about it.
 fn with_state(mut view: MessageView, known: &MessageView) -> MessageView {
     view.read = known.read;
@@ -400,61 +450,4 @@ fn with_state(mut view: MessageView, known: &MessageView) -> MessageView {
     view.archived = known.archived;
     view.folder.clone_from(&known.folder);
     view
-}
-
-/// Changes all these messages, or none: the mailbox's own file first, which decides, then the index, then the links.
-fn change(spool: &mut Spool, me: &RegistrationRow, ids: &[MessageId], wish: &Change) -> Result<(), MailError> {
-    let _locks = spool.lock(&[&me.address])?;
-    spool.recover(true)?;
-    spool.agree(me, true)?;
-    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let intent = match &wish.box_name {
-        Some(folder) => Some(begin_move(spool, me, ids, folder)?),
-        None => None,
-    };
-    let changed = spool.local(me).and_then(|local| Ok(local.apply(&texts, wish)?));
-    let moved = |spool: &Spool| {
-        let Some(name) = &intent else { return Ok(()) };
-        texts.iter().try_for_each(|id| spool.tidy(me, id))?;
-        Ok::<_, MailError>(spool.root.staging()?.remove(name)?)
-    };
-    match changed {
-        Ok(Some((rows, version))) => {
-            let base = spool.root.mailbox(me)?.path().to_owned();
-            let link = |id: &str, folder: &str| link_path(&base, folder, id);
-            let mirrored = spool.index.mirror(&me.registration_id, &rows, &version, link);
-            // It is done: what could not follow is seen and made to follow by the next one.
-            if let Err(error) = mirrored.map_err(MailError::from).and_then(|()| moved(spool)) {
-                tracing::warn!(address = me.address, error = %error, "a change is done; index or links will follow");
-            }
-            Ok(())
-        }
-        Ok(None) => moved(spool).and(Err(MailError::UnknownMessage(texts.join(", ")))),
-        Err(error) => {
-            // Nothing moved, so this takes back the links that were begun. If not now, then the next one does.
-            if let Err(left) = moved(spool) {
-                tracing::warn!(address = me.address, error = %left, "what is left of a move that failed stays");
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Writes down a move that begins, and takes the space for its links. Returns the intent's name.
-fn begin_move(spool: &Spool, me: &RegistrationRow, ids: &[MessageId], folder: &str) -> Result<String, MailError> {
-    let staging = spool.root.staging()?;
-    let intent = MoveIntent {
-        registration_id: me.registration_id.clone(),
-        message_ids: ids.iter().map(ToString::to_string).collect(),
-    };
-    let target = spool.root.mailbox(me)?.make(folder)?;
-    let name = format!("{OURS}{}.move", uuid::Uuid::new_v4().simple());
-    staging.write_new(&name, &serde_json::to_vec(&intent).unwrap_or_default())?;
-    let linked = ids.iter().try_for_each(|id| target.link_to(&hidden_name(id.as_str()), &spool.root.canonical(id)));
-    if let Err(error) = linked {
-        ids.iter().try_for_each(|id| target.remove(&hidden_name(id.as_str())))?;
-        staging.remove(&name)?;
-        return Err(error.into());
-    }
-    Ok(name)
 }

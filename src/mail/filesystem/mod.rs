@@ -3,13 +3,16 @@
 //! Owns: the layout of a mailbox root (`root`), delivery in one step (`deliver`), what follows a death (`spool`), the
 //! registrations (`register`) and mending (`repair`, `found`). Promises: a message is delivered when its row is in the index, and
 //! then to everybody; nothing leads out of the root but a mailbox that was registered as a link, to where it was
-//! registered. Whoever writes holds the locks; readers hold none.
+//! registered. Whoever writes holds the locks; readers hold none, and neither does who waits for one (`pending`).
 
 mod account;
+mod attached;
+mod change;
 mod compose;
 mod deliver;
 mod found;
 mod overview;
+mod pending;
 mod register;
 mod repair;
 mod root;
@@ -17,6 +20,7 @@ mod spool;
 
 pub use account::{Account, LOOP_PER_DAY, LOOP_PER_MINUTE};
 pub use overview::{AccountEntry, Overview, accounts, overview};
+pub use pending::{Pending, Progress};
 pub use register::{RegisterMode, Registering, Registration, UnregisterMode, init, register, unregister};
 pub use repair::{Repair, Staging, repair};
 

@@ -9,7 +9,7 @@ use crate::{
     os::{
         files::FileError,
         folder::{Folder, Kind},
-        lock::NamedLock,
+        lock::{NamedLock, NamedLocks},
     },
     store::mail::{RegistrationRow, Status},
 };
@@ -40,6 +40,39 @@ pub(super) struct Root {
 #[derive(Debug)]
 pub(super) struct Locks {
     _held: Vec<NamedLock>,
+}
+
+/// Locks that are wanted; none of them is held.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    locks: NamedLocks,
+}
+
+impl Waiting {
+    /// Takes all of them if they are free right now.
+    pub(super) fn try_take(&mut self) -> Result<Option<Locks>, MailError> {
+        match self.locks.try_take()? {
+            Some(held) => Ok(Some(Locks { _held: held })),
+            None if self.locks.waited() < PATIENCE => Ok(None),
+            None => Err(self.late()),
+        }
+    }
+
+    /// Takes all of them, waiting on this thread.
+    pub(super) fn take(&mut self) -> Result<Locks, MailError> {
+        let held = self.locks.take_within(PATIENCE)?;
+        held.map(|held| Locks { _held: held }).ok_or_else(|| self.late())
+    }
+
+    /// When to try again.
+    pub(super) fn pause(&self) -> Duration {
+        self.locks.pause()
+    }
+
+    fn late(&self) -> MailError {
+        let (path, seconds) = (self.locks.held().display(), PATIENCE.as_secs());
+        MailError::Unavailable(format!("another program has kept `{path}` for {seconds} seconds"))
+    }
 }
 
 impl Root {
@@ -127,24 +160,21 @@ impl Root {
         Ok(self.folder.child("mailboxes")?)
     }
 
-    /// Takes the locks of these addresses in their order, then that of the index.
+    /// Takes the locks of these addresses and that of the index, waiting for them.
     pub(super) fn lock(&self, addresses: &[&str]) -> Result<Locks, MailError> {
+        self.waiting(addresses)?.take()
+    }
+
+    /// The same, without taking anything yet.
+    pub(super) fn waiting(&self, addresses: &[&str]) -> Result<Waiting, MailError> {
         let locks = self.folder.child("locks")?;
         let of_addresses = locks.child("addresses")?;
         let mut sorted = addresses.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         let paths = sorted.iter().map(|address| of_addresses.path().join(format!("{address}.lock")));
-        let held = paths.chain([locks.path().join("index.lock")]).map(|path| {
-            NamedLock::take_within(&path, PATIENCE, FOREIGN)?.ok_or_else(|| {
-                MailError::Unavailable(format!(
-                    "another program has kept `{}` for {} seconds",
-                    path.display(),
-                    PATIENCE.as_secs()
-                ))
-            })
-        });
-        Ok(Locks { _held: held.collect::<Result<_, _>>()? })
+        let paths = paths.chain([locks.path().join("index.lock")]).collect();
+        Ok(Waiting { locks: NamedLocks::new(paths, FOREIGN) })
     }
 
     /// Takes the index's lock if nobody has it now.

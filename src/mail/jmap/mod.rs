@@ -28,9 +28,9 @@ use self::{
     session::Session,
     wire::{Deadline, Origin, Wire},
 };
-use super::MailError;
+use super::{MailError, attachment_of};
 use crate::{
-    api::{JmapBinding, MailQuery, MessageView},
+    api::{AttachmentView, JmapBinding, MailQuery, MessageView},
     model::{BoxName, Moment},
 };
 
@@ -177,6 +177,26 @@ impl Account {
                 (seen.read, seen.unread) = (Some(true), Some(false));
             }
             Ok(seen)
+        })
+    }
+}
+
+impl Account {
+    pub(super) fn attachment(&self, message: &str, attachment: &str) -> Result<(AttachmentView, Vec<u8>), MailError> {
+        let id = view::email_id(message)?;
+        let deadline = Deadline::for_files();
+        self.with(deadline, |session| {
+            let mut get = view::get_arguments(&session.account, false);
+            get["ids"] = json!([id]);
+            let answers = session.call(&[json!(["Email/get", get, "g"])], deadline)?;
+            let unknown = || MailError::UnknownMessage(message.to_owned());
+            let email = answers.list("g", "Email/get")?.first().ok_or_else(unknown)?;
+            let file = attachment_of(view::attachments(email), message, attachment)?;
+            let content = session.download(&file.attachment_id, &file.media_type, deadline)?;
+            let content = content.ok_or_else(|| {
+                MailError::NoAttachment("the mail server does not have the attachment any more".to_owned())
+            })?;
+            Ok((file, content))
         })
     }
 }

@@ -18,13 +18,11 @@ use super::{
 };
 use crate::{
     api::{MailContent, MailDraft, MailReply, MessageView},
-    mail::MailError,
+    mail::{LARGEST_ATTACHMENT, MailError},
     model::{BoxName, Moment},
     os::{clock, files, random},
 };
 
-/// Most bytes of one attachment.
-const LARGEST_FILE: u64 = 25 * 1024 * 1024;
 /// So many messages in one thread within [`LOOP_SECONDS`] are no conversation.
 const LOOP_MESSAGES: usize = 40;
 const LOOP_SECONDS: u64 = 60;
@@ -263,7 +261,7 @@ fn earlier_if_known(session: &Session, letter: &Letter, places: &Places) -> Opti
 fn upload(session: &Session, letter: &Letter, deadline: Deadline) -> Result<Vec<Blob>, MailError> {
     let one = |file: &crate::api::NewAttachment| {
         let path = Path::new(&file.path);
-        let largest = LARGEST_FILE.min(session.largest_file);
+        let largest = LARGEST_ATTACHMENT.min(session.largest_file);
         let bytes = files::read_within(path, largest).map_err(|error| match error {
             files::FileError::TooLarge { bytes, .. } => MailError::Invalid(format!(
                 "`{}` has {bytes} bytes; at most {largest} can be attached",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::wire::{Deadline, Wire};
-use crate::mail::MailError;
+use crate::mail::{LARGEST_ATTACHMENT, MailError};
 
 const CORE: &str = "urn:ietf:params:jmap:core";
 const MAIL: &str = "urn:ietf:params:jmap:mail";
@@ -18,6 +18,7 @@ pub(super) struct Session {
     wire: Wire,
     api: String,
     upload: String,
+    download: Option<String>,
     /// The account with our mail.
     pub(super) account: String,
     /// The account that sends, if the server lets anybody send.
@@ -57,6 +58,11 @@ impl Session {
         Ok(Self {
             api: link("apiUrl")?,
             upload: link("uploadUrl")?,
+            download: found
+                .get("downloadUrl")
+                .is_some_and(Value::is_string)
+                .then(|| link("downloadUrl"))
+                .transpose()?,
             sending: offers_sending.then(|| primary(SUBMISSION)).flatten(),
             account,
             most: usize::try_from(number("maxObjectsInGet", 256)).unwrap_or(256),
@@ -94,17 +100,41 @@ impl Session {
     /// # Errors
     /// [`MailError`].
     pub(super) fn upload(&self, media: &str, bytes: &[u8], deadline: Deadline) -> Result<String, MailError> {
-        let mut account = String::new();
-        for byte in self.account.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => account.push(char::from(byte)),
-                _ => write!(account, "%{byte:02X}").map_err(|error| MailError::Invalid(error.to_string()))?,
-            }
-        }
-        let path = self.upload.replace("%7BaccountId%7D", &account);
+        let path = self.upload.replace("%7BaccountId%7D", &encoded(&self.account)?);
         let answer = self.wire.post(&path, media, bytes, deadline)?;
         answer["blobId"].as_str().map(str::to_owned).ok_or_else(|| self.nonsense())
     }
+}
+
+impl Session {
+    /// Takes a file from the server; `None` where the server has none of this id any more.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub(super) fn download(&self, blob: &str, media: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, MailError> {
+        let Some(template) = &self.download else {
+            let origin = self.wire.origin();
+            return Err(MailError::Unsupported(format!("the mail server {origin} gives no attachments away")));
+        };
+        let mut path = template.clone();
+        for (name, value) in [("accountId", self.account.as_str()), ("blobId", blob), ("type", media), ("name", "file")]
+        {
+            path = path.replace(&format!("%7B{name}%7D"), &encoded(value)?);
+        }
+        self.wire.file(&path, LARGEST_ATTACHMENT, deadline)
+    }
+}
+
+/// A text as a part of a path or query.
+fn encoded(text: &str) -> Result<String, MailError> {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").map_err(|error| MailError::Invalid(error.to_string()))?,
+        }
+    }
+    Ok(out)
 }
 
 /// What methods answered, in their order.

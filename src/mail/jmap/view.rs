@@ -78,10 +78,7 @@ pub(super) fn view(email: &Value, folders: &Folders, folder: Option<&str>, with_
         to: people(&email["to"]),
         cc: people(&email["cc"]),
         reply_to: people(&email["replyTo"]),
-        attachments: email["attachments"]
-            .as_array()
-            .map(|all| all.iter().map(attachment).collect())
-            .unwrap_or_default(),
+        attachments: attachments(email),
         notify_block: None,
         notify_auth: None,
     }
@@ -114,6 +111,11 @@ pub(super) fn people(header: &Value) -> Vec<Participant> {
 
 fn nobody() -> Participant {
     Participant { address: String::new(), display_name: None, principal_id: None }
+}
+
+/// The attachments of a message.
+pub(super) fn attachments(email: &Value) -> Vec<AttachmentView> {
+    email["attachments"].as_array().map(|all| all.iter().map(attachment).collect()).unwrap_or_default()
 }
 
 fn attachment(part: &Value) -> AttachmentView {

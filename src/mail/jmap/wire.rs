@@ -165,6 +165,15 @@ impl Wire {
 
     /// A document; `None` where the server has none (404, 405).
     pub(super) fn get(&self, path: &str, deadline: Deadline) -> Result<Option<Value>, MailError> {
+        self.ask(path, deadline)?.map(|answer| self.document(answer)).transpose()
+    }
+
+    /// The bytes of a file of so many at most; `None` where the server has none (404, 405).
+    pub(super) fn file(&self, path: &str, largest: u64, deadline: Deadline) -> Result<Option<Vec<u8>>, MailError> {
+        self.ask(path, deadline)?.map(|answer| self.bytes(answer, largest)).transpose()
+    }
+
+    fn ask(&self, path: &str, deadline: Deadline) -> Result<Option<Response<ureq::Body>>, MailError> {
         let mut path = path.to_owned();
         for _ in 0..=REDIRECTS {
             let request = self
@@ -183,7 +192,7 @@ impl Wire {
             if matches!(answer.status().as_u16(), 404 | 405) {
                 return Ok(None);
             }
-            return self.document(answer).map(Some);
+            return Ok(Some(answer));
         }
         Err(MailError::Rejected(format!("the mail server {} sends us in a circle", self.origin)))
     }
@@ -203,7 +212,14 @@ impl Wire {
         self.document(answer)
     }
 
-    fn document(&self, mut answer: Response<ureq::Body>) -> Result<Value, MailError> {
+    fn document(&self, answer: Response<ureq::Body>) -> Result<Value, MailError> {
+        let bytes = self.bytes(answer, LARGEST_ANSWER)?;
+        serde_json::from_slice(&bytes).map_err(|_error| {
+            MailError::Rejected(format!("the mail server {} answered something that is not JMAP", self.origin))
+        })
+    }
+
+    fn bytes(&self, mut answer: Response<ureq::Body>, largest: u64) -> Result<Vec<u8>, MailError> {
         let status = answer.status().as_u16();
         let origin = &self.origin;
         match status {
@@ -224,11 +240,9 @@ impl Wire {
                 )));
             }
         }
-        let read = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec();
-        let bytes = read.map_err(|error| self.unreachable(error))?;
-        serde_json::from_slice(&bytes).map_err(|_error| {
-            MailError::Rejected(format!("the mail server {origin} answered something that is not JMAP"))
-        })
+        // One more than fits tells a file of that size from a larger one.
+        let read = answer.body_mut().with_config().limit(largest + 1).read_to_vec();
+        read.map_err(|error| self.unreachable(error))
     }
 
     fn unreachable(&self, error: ureq::Error) -> MailError {

@@ -31,6 +31,7 @@ impl HeadlessWorker {
     /// The turn that was followed is over.
     pub(super) async fn is_over(&mut self) {
         self.foreign = None;
+        self.commands.look_again();
         let Some(Followed { turn, id, route, record, runner }) = self.active.take() else { return };
         if let Some(runner) = runner {
             // It has ended: its place in the process table is free again.
@@ -47,9 +48,10 @@ impl HeadlessWorker {
             }
         };
         let ended = self.ended(&id, route, record, &end).await;
-        if ended.is_err() {
+        match ended {
+            Ok(()) => self.recorded(&turn),
             // The store fails: its health ends this gateway, and the next one finds the row on its way.
-            self.settled = false;
+            Err(JournalClosed) => self.settled = false,
         }
         self.chats.active.send_replace(None);
         self.base.queue.tell(|activity| activity.running = None);
@@ -64,30 +66,8 @@ impl HeadlessWorker {
         end: &TurnEnd,
     ) -> Result<(), JournalClosed> {
         let (store, now) = (&self.base.queue.inner.store, clock::now());
-        let said = match end.exit_code {
-            Some(code) => format!("the program ended with exit status {code}"),
-            None => "the program ended, and its runner had been killed".to_owned(),
-        };
-        record.ended_at_utc = Some(end.ended_at_utc.clone());
-        record.outcome = Some(end.outcome);
-        record.error.clone_from(&end.error);
-        record.reply = end.reply.clone().map(|text| Reply {
-            text,
-            source: Source::Record,
-            exact: end.exact,
-            truncated: end.reply_truncated,
-        });
-        record.ended_by = vec![Spoken { source: Source::Process, what: said, at_utc: end.ended_at_utc.clone() }];
-        self.observe(
-            Source::Record,
-            Seen::Sign(Sign::TurnEnded {
-                turn: Some(record.id.clone()),
-                outcome: end.outcome,
-                reply: end.reply.clone(),
-                exact: end.exact,
-                error: end.error.clone(),
-            }),
-        );
+        complete(&mut record, end);
+        self.observe(Source::Record, Seen::Sign(sign(&record, end)));
         let missing = end.reply.is_none().then_some("the program did not tell it");
         let seen = json!({ "proof": "process", "headless": true, "turn_id": record.id, "outcome": end.outcome,
             "exit_code": end.exit_code, "session_id": end.session_id, "reply": end.reply, "reply_source": "record",
@@ -113,5 +93,34 @@ impl HeadlessWorker {
             self.base.queue.record(kind, data).await;
         }
         Ok(())
+    }
+}
+
+/// How it ended, for the history.
+pub(super) fn complete(record: &mut TurnRecord, end: &TurnEnd) {
+    let said = match end.exit_code {
+        Some(code) => format!("the program ended with exit status {code}"),
+        None => "the program ended, and its runner had been killed".to_owned(),
+    };
+    record.ended_at_utc = Some(end.ended_at_utc.clone());
+    record.outcome = Some(end.outcome);
+    record.error.clone_from(&end.error);
+    record.reply = end.reply.clone().map(|text| Reply {
+        text,
+        source: Source::Record,
+        exact: end.exact,
+        truncated: end.reply_truncated,
+    });
+    record.ended_by = vec![Spoken { source: Source::Process, what: said, at_utc: end.ended_at_utc.clone() }];
+}
+
+/// How it ended, for whoever follows the agent's state.
+pub(super) fn sign(record: &TurnRecord, end: &TurnEnd) -> Sign {
+    Sign::TurnEnded {
+        turn: Some(record.id.clone()),
+        outcome: end.outcome,
+        reply: end.reply.clone(),
+        exact: end.exact,
+        error: end.error.clone(),
     }
 }

@@ -57,11 +57,13 @@ impl HeadlessWorker {
                     self.settle(&turn).await.map_err(failed)?;
                     let detail =
                         "whoever was to start the turn was killed at that moment; whether it did cannot be told";
-                    return self.base.uncertain(row, "unconfirmed", detail).await.map(drop);
+                    self.base.uncertain(row, "unconfirmed", detail).await?;
+                    self.recorded(&turn);
+                    return Ok(());
                 }
                 Standing::Running(_) | Standing::Orphaned(_) | Standing::Over(_) | Standing::Ended(_) => {
                     let prompt = prompt_of(row);
-                    let record = record(&turn, &row.id, &prompt);
+                    let record = record(&turn, Some(&row.id), &prompt);
                     if !self.has_begun(&row.id).await? {
                         self.base.queue.remember(&row.id, began(&turn, &record)).await;
                     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::requests;
 use crate::{
-    api::NotifierStatus,
+    api::{NotifierStatus, NotifierWait, WaitsFor},
     cli::{
         args::{EnableNotifier, MailNotifier},
         input, render,
@@ -21,6 +21,8 @@ use crate::{
 
 const PATH: &str = "/v1/mail-notifier";
 
+const WAITING: &str = "/v1/mail-notifier/waiting";
+
 pub(super) fn run(context: &Context, words: &MailNotifier, report: &Reporter) -> Result<ExitCode, Failure> {
     let body = match words {
         MailNotifier::Enable(words) => Some(body(words)?),
@@ -32,10 +34,19 @@ pub(super) fn run(context: &Context, words: &MailNotifier, report: &Reporter) ->
         MailNotifier::Enable(_) => gateway.call(&Call { method: "PUT", body: body.as_ref(), ..Call::get(PATH) })?,
         MailNotifier::Disable(_) => gateway.call(&Call::delete(PATH))?,
     };
+    let wait: Option<NotifierWait> = match words {
+        // A gateway of another program, or an older one, does not know this route.
+        MailNotifier::Status(_) => gateway.call(&Call::get(WAITING)).ok(),
+        MailNotifier::Enable(_) | MailNotifier::Disable(_) => None,
+    };
     if report.wants_json() {
-        render::json(&json!(status));
+        let mut shown = json!(status);
+        if let Some(wait) = wait {
+            shown["waiting"] = json!(wait);
+        }
+        render::json(&shown);
     } else {
-        show(&status);
+        show(&status, wait.as_ref());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,36 +73,65 @@ fn body(words: &EnableNotifier) -> Result<Value, Failure> {
     Ok(Value::Object(body))
 }
 
-fn show(status: &NotifierStatus) {
-    let state = match (status.enabled, status.interval_seconds) {
+fn show(status: &NotifierStatus, wait: Option<&NotifierWait>) {
+    let settings = &status.settings;
+    let state = match (settings.enabled, settings.interval_seconds) {
         (true, Some(seconds)) => format!("on, tells again after {seconds} s"),
         (true, None) => "on".to_owned(),
         (false, _) => "off".to_owned(),
     };
-    let never = || "never".to_owned();
+    let (never, none) = (|| "never".to_owned(), || "none".to_owned());
     let blocks = format!(
         "{}, {}, verifier {} ({} tokens), {} characters each, {} in all",
-        status.notify_block_render.name(),
-        status.notify_block_auth_mode.name(),
-        status.notify_block_auth_verifier.name(),
-        status.notify_block_shared_tokens.len(),
-        status.notify_block_per_message_chars,
-        status.notify_block_total_chars,
+        settings.notify_block_render.name(),
+        settings.notify_block_auth_mode.name(),
+        settings.notify_block_auth_verifier.name(),
+        settings.notify_block_shared_tokens.reveal().len(),
+        settings.notify_block_per_message_chars,
+        settings.notify_block_total_chars,
     );
     let context = format!(
         "before: {}, when broken: {}",
-        status.pre_notification_context_action.name(),
-        status.context_error_policy.name()
+        settings.pre_notification_context_action.name(),
+        settings.context_error_policy.name()
     );
-    render::facts(&[
-        ("notifier", state),
+    let mut facts = vec![("notifier", state)];
+    facts.extend(wait.map(|wait| ("waits for", in_words(wait))));
+    facts.extend([
         ("mailbox", status.support_error.clone().unwrap_or_else(|| "watched".to_owned())),
-        ("messages", status.mode.name().to_owned()),
-        ("appendix", status.appendix_text.clone()),
+        ("messages", settings.mode.name().to_owned()),
+        ("appendix", Some(&settings.appendix_text).filter(|text| !text.is_empty()).map_or_else(none, String::clone)),
         ("context", context),
         ("notes", blocks),
         ("last look", status.last_poll_at_utc.clone().unwrap_or_else(never)),
         ("last told", status.last_notification_at_utc.clone().unwrap_or_else(never)),
-        ("last error", status.last_error.clone().unwrap_or_else(|| "none".to_owned())),
+        ("last error", status.last_error.clone().unwrap_or_else(none)),
     ]);
+    render::facts(&facts);
+}
+
+/// Why the agent was not told, in one line.
+fn in_words(wait: &NotifierWait) -> String {
+    let what = match wait.waits_for {
+        WaitsFor::Nothing => "nothing",
+        WaitsFor::Look => "the mailbox, which is being read",
+        WaitsFor::Mail => "mail",
+        WaitsFor::Agent => "the agent",
+        WaitsFor::Request => "the queue, which has a wake-up",
+        WaitsFor::Store => "the gateway's store, which does not answer",
+    };
+    let mut line = what.to_owned();
+    let mut add = |before: &str, text: Option<&str>| {
+        if let Some(text) = text {
+            line.push_str(before);
+            line.push_str(text);
+        }
+    };
+    add(": ", wait.reason.as_deref());
+    add(", ", wait.detail.as_deref());
+    if wait.waits_for != WaitsFor::Nothing {
+        add("; since ", wait.since_utc.as_deref());
+    }
+    add("; request ", wait.request_id.as_deref());
+    line
 }

@@ -39,6 +39,8 @@ pub(super) fn answer(call: &MailCall, answer: Value, report: &Reporter) -> Resul
             report.note(&format!("{} of {} messages unread", list.unread_count, list.message_count));
         }
         MailCall::Peek { .. } | MailCall::Read { .. } => whole(&read::<MailDone>(answer)?.message),
+        // Bytes of others are written into a file, never to a terminal.
+        MailCall::Attachment { .. } => {}
         MailCall::Send(_) | MailCall::Post(_) | MailCall::Reply(_) => {
             let message = read::<MailDone>(answer)?.message;
             render::facts(&[
@@ -72,7 +74,7 @@ pub(super) fn place(found: &Value) {
     ]);
 }
 
-fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
     serde_json::from_value(answer).map_err(|error| {
         Failure::new(
             ErrorCode::Incompatible,
