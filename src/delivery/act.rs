@@ -254,7 +254,10 @@ impl<J: Journal> Act<'_, J> {
     fn landing_limit(&self) -> Duration {
         let more = u64::try_from(self.delivery.prompt.text().len() / 100_000).unwrap_or_default();
         let pastes = u32::try_from(self.delivery.form.parts()).unwrap_or(u32::MAX);
-        self.timings.landing + Duration::from_secs(more) + PASTE * pastes.saturating_sub(1)
+        // A known tool shows what is typed sooner or later, beside agents that compile.
+        let known = self.delivery.view.profile().is_some();
+        let landing = if known { self.timings.landing.max(self.timings.taking) } else { self.timings.landing };
+        landing + Duration::from_secs(more) + PASTE * pastes.saturating_sub(1)
     }
 
     /// How long the composer must have shown the text unchanged before Enter.

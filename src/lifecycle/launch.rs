@@ -328,7 +328,7 @@ pub(super) fn settle(server: &Server, pane: &PaneFacts) -> Result<(SessionFacts,
 #[expect(clippy::disallowed_methods, reason = "tmux tells nobody when it has read the last words")]
 fn last_screen(server: &Server, pane: &PaneFacts) -> String {
     let mut screen = String::new();
-    for _ in 0..50 {
+    for _ in 0..200 {
         screen = inspect::screen(server, pane.pane_id).unwrap_or_default();
         if screen.contains("Pane is dead") {
             break;

@@ -40,9 +40,25 @@ pub fn myself() -> ProcessIdentity {
     })
 }
 
-/// Does exactly this process still run? A reused pid or another boot is a clear no.
+/// Does exactly this process still run? A reused pid or another boot is a clear no. Where the kernel's files cannot be
+/// read, as for a gateway that has run out of descriptors, a pid that is taken counts as this process: "gone" would be
+/// acted on.
 pub fn is_alive(identity: &ProcessIdentity) -> bool {
-    identify(identity.pid).as_ref() == Some(identity)
+    match identify(identity.pid) {
+        Some(found) => found == *identity,
+        None => !is_readable() && is_taken(identity.pid),
+    }
+}
+
+/// Can facts about processes be read now?
+fn is_readable() -> bool {
+    Process::myself().and_then(|own| own.stat()).is_ok()
+}
+
+/// Has any process this pid? Needs no descriptor.
+fn is_taken(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
 /// Is the process stopped (SIGSTOP, Ctrl-Z)? Explains why it does not answer.

@@ -2,16 +2,14 @@
 //!
 //! tmux runs one command list without returning to its event loop. So an effect is one message: it checks the pane
 //! (the process, the mode, who else types, that this very effect was not done before), types, and leaves a mark in
-//! an option of the pane. Whoever dies on the way asks the mark. Text never stands in the message that types it: it is
-//! loaded into a buffer of its own before, and is whole before anything refers to it.
+//! an option of the pane. Whoever dies on the way asks the mark. Text never stands in a command: it is loaded into a
+//! buffer of its own through a pipe, and is whole before anything refers to it.
 
 mod guard;
 
 use std::sync::Arc;
 
-use tmux_interface::{
-    CapturePane, DeleteBuffer, DisplayMessage, ListBuffers, ListClients, LoadBuffer, SetBuffer, SetOption,
-};
+use tmux_interface::{CapturePane, DeleteBuffer, DisplayMessage, ListBuffers, ListClients, LoadBuffer, SetOption};
 use tokio::sync::watch;
 
 pub use guard::{Guard, Mark, Stroke};
@@ -39,10 +37,6 @@ const NOW_FORMAT: &str = "now #{pid} #{pane_pid} #{pane_dead} #{pane_in_mode} #{
 
 /// One client of the session.
 const CLIENT_FORMAT: &str = "#{client_control_mode} #{client_activity}";
-
-/// Longest text, in bytes, that is loaded by a line to the control client: everything that is said to tmux waits
-/// behind that line. A longer one is worth a process with a pipe.
-const LONGEST_LINE: usize = 8 * 1024;
 
 /// Printed between the clients and the rows.
 const ROWS: &str = "agents-rows";
@@ -353,12 +347,6 @@ impl Hand {
     /// [`HandError`].
     pub async fn load(&self, name: &str, text: Vec<u8>) -> Result<String, HandError> {
         let buffer = format!("{BUFFER_PREFIX}{name}");
-        // tmux carries out whole lines only, so here, too, the buffer is whole or not there.
-        if let (Some(control), Some(line)) = (self.client(), one_line(&text)) {
-            let set = SetBuffer::new().buffer_name(buffer.as_str());
-            control.ask_list(&Commands::new().then_with(set, &["--".to_owned(), line.to_owned()])).await?;
-            return Ok(buffer);
-        }
         let (server, named) = (self.server.clone(), buffer.clone());
         // By a process of its own, whose end says that the whole text is there: a sender that dies half-way leaves
         // a buffer that nobody refers to.
@@ -429,14 +417,10 @@ impl Hand {
         }
     }
 
-    /// The control client, while there is one.
-    fn client(&self) -> Option<Control> {
-        self.control.as_ref().and_then(|control| control.borrow().clone())
-    }
-
     /// Runs a list and returns what it printed.
     async fn run(&self, commands: Commands) -> Result<Vec<u8>, HandError> {
-        if let Some(control) = self.client() {
+        let control = self.control.as_ref().and_then(|control| control.borrow().clone());
+        if let Some(control) = control {
             let lines = control.ask_list(&commands).await?;
             let mut printed = lines.join(&b'\n');
             printed.push(b'\n');
@@ -445,12 +429,6 @@ impl Hand {
         let server = self.server.clone();
         beside(move || server.run(&commands)).await
     }
-}
-
-/// A text that can stand in a line to tmux: not long, and without signs for which that line has no spelling.
-fn one_line(text: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(text).ok().filter(|text| (1..=LONGEST_LINE).contains(&text.len()))?;
-    text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')).then_some(text)
 }
 
 /// Runs a tmux process beside the thread that serves requests.

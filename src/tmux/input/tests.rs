@@ -154,37 +154,3 @@ async fn a_look_has_colours_and_the_title() {
     assert_eq!((screen.rows.len(), screen.height, screen.cursor_x, screen.cursor_y), (24, 24, 1, 1));
     assert_eq!(Look { styled: Vec::new(), ..look.clone() }.screen().texts(), screen.texts());
 }
-
-#[tokio::test]
-async fn a_short_text_is_loaded_through_the_control_client_and_comes_as_it_is() {
-    let world = World::new("cat");
-    let (control, _notices, driver) = crate::tmux::control::open(world.server.control_command("a:")).unwrap();
-    let (_shared, clients) = watch::channel(Some(control.clone()));
-    // No process would find a server here.
-    let nowhere = Server::at(world.folder.path().join("nowhere"));
-    let hand = Hand::new(nowhere, Some(clients), "%0".parse().unwrap(), "me");
-    let whole = "z".repeat(LONGEST_LINE);
-    let texts = [
-        "-x; \\ $HOME #{pid} \"é\" שלום 世界;",
-        "~ 'one'\n\ttwo\\n\n# %if }{",
-        ";",
-        "\\",
-        "%if",
-        "%endif x",
-        "$(id)`id`${X}",
-        &whole,
-    ];
-    let loading = async {
-        for text in texts {
-            let buffer = hand.load("r", text.as_bytes().to_vec()).await.unwrap();
-            assert_eq!(world.tmux(&["show-buffer", "-b", &buffer]), text);
-        }
-        hand.unload("agents-r").await;
-        assert_eq!(world.tmux(&["list-buffers"]), "");
-        for text in [format!("{whole}z").into_bytes(), b"\x03".to_vec(), b"a\rb".to_vec(), vec![0xff]] {
-            assert!(matches!(hand.load("r", text).await, Err(HandError::Gone(_))), "a process was asked");
-        }
-        control.close();
-    };
-    let (_closed, ()) = tokio::join!(driver.run(), loading);
-}
