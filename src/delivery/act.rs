@@ -86,14 +86,8 @@ impl Pace {
 impl<J: Journal> Act<'_, J> {
     /// What must still be so: the pane and its program as before the paste, the cursor as in this look.
     pub(super) fn guard(&self, look: &Look) -> Guard {
-        let now = &look.now;
-        Guard {
-            pid: self.delivery.pid,
-            command: Some(self.footing.command.clone()),
-            session_activity: Some(now.session_activity),
-            cursor: Some((now.cursor_x, now.cursor_y, now.history)),
-            typed: None,
-        }
+        let command = Some(self.footing.command.clone());
+        Guard { pid: self.delivery.pid, command, typed: None, ..Guard::as_seen(&look.now) }
     }
 
     /// Intent on record, text in a buffer, then the one message that types it.

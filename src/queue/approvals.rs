@@ -235,13 +235,7 @@ impl Queue {
             };
             if !strokes.is_empty() {
                 let now = &sight.look.now;
-                let guard = Guard {
-                    pid,
-                    command: Some(now.command.clone()),
-                    session_activity: Some(now.session_activity),
-                    cursor: Some((now.cursor_x, now.cursor_y, now.history)),
-                    typed: None,
-                };
+                let guard = Guard { pid, typed: None, ..Guard::as_seen(now) };
                 let mark = Mark::typed(&format!("{id}-{}", keys.len()), &now.typed);
                 match hand.act(&guard, &strokes, &mark).await {
                     Ok(Acted::Done) => {

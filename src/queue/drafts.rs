@@ -280,13 +280,7 @@ fn is_stashed(sight: &Sight) -> bool {
 /// Presses a key into the pane as it looked, once; `false`: it was not pressed, or nobody can tell.
 async fn press(hand: &Hand, sight: &Sight, key: &'static str, name: &str) -> bool {
     let now = &sight.look.now;
-    let guard = Guard {
-        pid: now.pid,
-        command: Some(now.command.clone()),
-        session_activity: Some(now.session_activity),
-        cursor: Some((now.cursor_x, now.cursor_y, now.history)),
-        typed: Some(now.typed.clone()),
-    };
+    let guard = Guard::as_seen(now);
     let mark = Mark::typed(name, &now.typed);
     loop {
         return match hand.act(&guard, &[Stroke::Key(key)], &mark).await {

@@ -49,13 +49,7 @@ impl Worker {
             return false;
         }
         let now = &sight.look.now;
-        let guard = Guard {
-            pid: now.pid,
-            command: Some(now.command.clone()),
-            session_activity: Some(now.session_activity),
-            cursor: Some((now.cursor_x, now.cursor_y, now.history)),
-            typed: Some(now.typed.clone()),
-        };
+        let guard = Guard::as_seen(now);
         let mark = Mark::typed(&format!("{id}-given-back"), &now.typed);
         if !matches!(hand.act(&guard, &[Stroke::Key(CLEAR)], &mark).await, Ok(Acted::Done)) {
             return false;

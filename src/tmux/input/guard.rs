@@ -2,6 +2,7 @@
 
 use tmux_interface::{DisplayMessage, IfShell, PasteBuffer, SendKeys, SetOption};
 
+use super::PaneNow;
 use crate::{model::PaneId, tmux::Commands};
 
 /// Is this a tmux that makes control characters of pasted buffers visible?
@@ -24,6 +25,19 @@ pub struct Guard {
     pub cursor: Option<(usize, usize, usize)>,
     /// What the pane remembers of texts is exactly this: nobody typed since.
     pub typed: Option<String>,
+}
+
+impl Guard {
+    /// The pane as it was in a look: the same process, program and cursor, and nobody typed since.
+    pub fn as_seen(now: &PaneNow) -> Self {
+        Self {
+            pid: now.pid,
+            command: Some(now.command.clone()),
+            session_activity: Some(now.session_activity),
+            cursor: Some((now.cursor_x, now.cursor_y, now.history)),
+            typed: Some(now.typed.clone()),
+        }
+    }
 }
 
 /// Marks that are remembered: enough for everything that can be on its way at once, and then some.
