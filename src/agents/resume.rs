@@ -6,8 +6,34 @@ use super::headless::Chat;
 const KNOWN: [&str; 3] = ["claude", "kimi", "codex"];
 
 /// Words that choose a conversation already, and what codex calls the other things that it can do.
-const TAKEN: [&str; 11] =
-    ["--continue", "-c", "-C", "--resume", "-r", "--session", "-S", "resume", "exec", "e", "fork"];
+const TAKEN: [&str; 17] = [
+    "--continue",
+    "-c",
+    "-C",
+    "--resume",
+    "-r",
+    "--session",
+    "-S",
+    "--session-id",
+    "--fork-session",
+    "--from-pr",
+    "--teleport",
+    "--print",
+    "-p",
+    "resume",
+    "exec",
+    "e",
+    "fork",
+];
+
+/// Is this several letters behind one dash, with one among them that chooses a conversation?
+fn is_bundle(name: &str) -> bool {
+    name.strip_prefix('-').is_some_and(|letters| {
+        letters.len() > 1
+            && letters.chars().all(|c| c.is_ascii_alphabetic())
+            && letters.chars().any(|c| TAKEN.contains(&format!("-{c}").as_str()))
+    })
+}
 
 /// Why it cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +65,8 @@ pub fn resumed(tool: &str, program: &[String], chat: &Chat) -> Result<Vec<String
     // `-c` is codex's word for a setting.
     let takes = |word: &&String| {
         let name = word.split('=').next().unwrap_or_default();
-        TAKEN.contains(&name)
-            && !(tool == "codex" && name.starts_with('-'))
-            && (tool == "codex" || name.starts_with('-'))
+        let taken = TAKEN.contains(&name) || is_bundle(name);
+        taken && !(tool == "codex" && name.starts_with('-')) && (tool == "codex" || name.starts_with('-'))
     };
     if let Some(word) = after.iter().find(takes) {
         return Err(CannotResume::Program(format!(
@@ -88,6 +113,9 @@ mod tests {
             ("claude", "/opt/wrapper"),
             ("claude", "claude --resume=x"),
             ("claude", "claude -c"),
+            ("claude", "claude -dc"),
+            ("claude", "claude --session-id 1"),
+            ("claude", "claude -p hi"),
             ("codex", "codex -m x resume --last"),
             ("codex", "codex exec"),
         ] {

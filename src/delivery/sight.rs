@@ -61,6 +61,14 @@ impl Sight {
         self.screen()?.dialog.as_ref()
     }
 
+    /// Does somebody's draft stand in a tool's composer while nothing runs? There is nothing to interrupt then, and the
+    /// key would clear the draft.
+    pub fn has_idle_draft(&self) -> bool {
+        self.screen().is_some_and(|screen| {
+            matches!(screen.composer, ComposerReading::Draft(_)) && screen.working.is_empty() && screen.dialog.is_none()
+        })
+    }
+
     fn screen(&self) -> Option<&ScreenReading> {
         self.reading.screen.as_deref()
     }

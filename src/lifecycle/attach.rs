@@ -98,7 +98,10 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
         }
         Live::Offline => {}
         dead @ Live::Dead { .. } => notes.extend(withdraw::withdraw(target, &dead)?.1),
-        running => notes.extend(end_gateway(target, &running)?.1),
+        running => {
+            expect_free_port(options, &running)?;
+            notes.extend(end_gateway(target, &running)?.1);
+        }
     }
     refresh_surface(target, &pane)?;
     // Taken back by an earlier stop, or never set by another program.
@@ -109,6 +112,22 @@ pub fn attach(target: &Target, options: &AttachOptions) -> Result<Attached, Fail
     let (status, said) = start(target, session, &attach, options)?;
     notes.extend(said);
     Ok(Attached { status, reused: false, notes })
+}
+
+/// A gateway that runs is not ended for one whose port a stranger has.
+fn expect_free_port(options: &AttachOptions, running: &Live) -> Result<(), Failure> {
+    let own = match running {
+        Live::Answering { instance, .. } => Some(instance.pid),
+        Live::Unresponsive { owner, .. } | Live::Passing { owner } => owner.as_ref().map(|owner| owner.process.pid),
+        Live::Offline | Live::Dead { .. } => None,
+    };
+    match options.port.and_then(|port| Some((port, peer::listener(port)?))) {
+        Some((port, (pid, name))) if Some(pid) != own => Err(Failure::refused(
+            format!("port {port} is taken by {name} (pid {pid}); the gateway that runs was left alone"),
+            "choose another port, or leave out --gateway-port",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn unresponsive(owner: Option<Owner>, why: &str) -> Failure {

@@ -132,6 +132,12 @@ pub fn interrupt(target: &Target) -> Result<Vec<Note>, Failure> {
     runtime()?.block_on(async {
         let look = direct.hand.look().await.map_err(|error| unreachable(&error))?;
         let modes = terminal::modes(look.now.tty.as_ref());
+        if Sight::glance(look, &direct.view).has_idle_draft() {
+            return Err(Failure::refused(
+                "nothing runs, and the key would clear the draft in the composer",
+                "`agents attach-terminal` shows it; `agents gateway send-keys` presses keys whatever stands there",
+            ));
+        }
         let id = RequestId::direct(clock::now(), random::serial());
         // An interrupt waits for nobody for long. While it holds the lock, no gateway presses an Enter so close behind
         // it that the program takes both for one key.

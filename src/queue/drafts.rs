@@ -120,7 +120,7 @@ impl Worker {
             return never("it cannot be read");
         };
         if self.drafts.kept.is_some() || sight.reading.screen.as_ref().is_some_and(|screen| screen.stashed) {
-            return never("the tool keeps another draft already, and has place for one");
+            return never("the tool keeps a draft already, and has place for one");
         }
         if self.drafts.given_up.as_ref() == Some(&head.id) {
             return never("the tool did not show that it kept it");

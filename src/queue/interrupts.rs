@@ -11,11 +11,11 @@ use super::{
     worker::waiting,
 };
 use crate::{
-    delivery::interrupt,
+    delivery::{JournalClosed, Sight, interrupt},
     model::{Note, Receipt, RequestId, RequestKind, RequestState, Source},
     os::{clock, terminal},
     tmux::input::{Acted, HandError},
-    tracker::{Observation, Seen},
+    tracker::{Observation, Phase, Seen},
 };
 
 /// Rows among which an interrupt is looked for.
@@ -115,11 +115,16 @@ impl Interrupts {
                 return Round::Later;
             }
         }
-        let modes = match hand.look().await {
-            Ok(look) => terminal::modes(look.now.tty.as_ref()),
-            Err(_) => None,
-        };
         let place = &self.queue.inner.place;
+        let sight = hand.look().await.ok().map(|look| Sight::glance(look, &place.view()));
+        let modes = sight.as_ref().and_then(|sight| terminal::modes(sight.look.now.tty.as_ref()));
+        if sight.is_some_and(|sight| sight.has_idle_draft()) && place.tracker.now_state().phase == Phase::Ready {
+            let detail = "nothing runs, and the key would clear the draft in the composer";
+            return match self.queue.refuse(id, "draft", detail).await {
+                Ok(()) => Round::Again,
+                Err(JournalClosed) => Round::Later,
+            };
+        }
         // A tool has a key of its own for it, whatever the terminal makes of others.
         let modes = modes.filter(|_| place.view().profile().is_none());
         let pressed = interrupt(&hand, &self.queue.inner.keys, pid, modes, id.as_str()).await;

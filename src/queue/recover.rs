@@ -59,6 +59,10 @@ impl Worker {
     async fn resume(&mut self) -> Result<(), JournalClosed> {
         let store = &self.queue.inner.store;
         let Some(row) = store.open_turn().await.map_err(|error| closed(&error))? else { return Ok(()) };
+        // It was on its way when the last gateway died, and is followed since then.
+        if self.submitted.as_ref().is_some_and(|(id, _)| *id == row.id) {
+            return Ok(());
+        }
         let shown = store.show(&row.id).await.map_err(|error| closed(&error))?;
         // What another program completed has no journal, and nobody here waits for its end.
         if shown.is_none_or(|(_, journal)| !journal.iter().any(|entry| entry.note().is_some())) {

@@ -31,6 +31,10 @@ impl Change<'_> {
         let record = serde_json::to_string(turn).unwrap_or_default();
         let request = turn.request_id.as_ref().map(RequestId::as_str);
         let outcome = turn.outcome.map(Outcome::name);
+        // The name of a turn whose files were removed is free again; who takes it is another turn, at a place of its own.
+        self.sql
+            .prepare_cached("DELETE FROM agents_turns WHERE turn_id = ?1 AND ended_at_utc <= ?2")?
+            .execute([&turn.id, &turn.started_at_utc])?;
         // Not by `ON CONFLICT`: that would use up a number for every edge.
         let known = self
             .sql

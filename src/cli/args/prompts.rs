@@ -189,7 +189,7 @@ impl From<Policy> for AdmissionPolicy {
 pub(in crate::cli) enum Draft {
     /// Until it is submitted or cleared
     Wait,
-    /// The prompt fails at once
+    /// The prompt fails when its turn comes
     Refuse,
     /// The tool keeps it meanwhile, where it is proven to come back; else as `wait`
     Stash,

@@ -137,7 +137,9 @@ pub(super) fn accepted(accepted: &RequestAccepted, report: &Reporter) {
         return render::json(&json!(accepted));
     }
     let mut rows = vec![("request", accepted.request_id.clone()), ("state", accepted.state.to_string())];
-    if let Some(ahead @ 1..) = accepted.queue_depth.checked_sub(1) {
+    if let Some(ahead @ 1..) = accepted.queue_depth.checked_sub(1)
+        && accepted.request_kind != RequestKind::Interrupt
+    {
         rows.push(("ahead", ahead.to_string()));
     }
     render::facts(&rows);

@@ -35,6 +35,9 @@ pub(super) fn run(context: &Context, words: &MailSave, report: &Reporter) -> Res
     peek.check().map_err(MailError::Invalid)?;
     let message = letters::read::<MailDone>(ask(&target, &peek)?)?.message;
     let file = chosen(&message.attachments, words.attachment.as_deref())?;
+    if !to.is_dir() && words.to.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(Failure::usage(format!("there is no folder `{}`", to.display()), "make it first, or name a file"));
+    }
     let path = if to.is_dir() { to.join(plain_name(given_name(file))) } else { to };
     // Nothing is fetched that could not be kept.
     if !words.force && path.symlink_metadata().is_ok() {
@@ -72,22 +75,25 @@ fn chosen<'a>(all: &'a [AttachmentView], wanted: Option<&str>) -> Result<&'a Att
             )),
         };
     };
+    // Names are the sender's: none may stand for another file's number.
+    let number = wanted.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    if let Some(one) = number.and_then(|at| all.get(at)) {
+        return Ok(one);
+    }
     let named = |file: &&AttachmentView| file.attachment_id == wanted || given_name(file) == wanted;
     let mut found = all.iter().filter(named);
     if let (Some(one), None) = (found.next(), found.next()) {
         return Ok(one);
     }
-    let number = wanted.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-    number.and_then(|at| all.get(at)).ok_or_else(|| {
-        let (wanted, listed) = (letters::clean(wanted), listed());
-        MailError::NoAttachment(format!("the message has no one attachment `{wanted}`; it has: {listed}")).into()
-    })
+    let (wanted, listed) = (letters::clean(wanted), listed());
+    Err(MailError::NoAttachment(format!("the message has no one attachment `{wanted}`; it has: {listed}")).into())
 }
 
 /// What its sender called it.
 fn given_name(file: &AttachmentView) -> &str {
     let path = || file.locator.as_deref().and_then(|path| path.rsplit('/').next());
-    file.label.as_deref().or_else(path).unwrap_or(&file.attachment_id)
+    let label = file.label.as_deref().filter(|label| !label.trim().is_empty());
+    label.or_else(path).unwrap_or(&file.attachment_id)
 }
 
 /// A name that leads nowhere, hides nothing and is no option: the last part of what was given, without what a terminal
@@ -102,10 +108,14 @@ fn plain_name(given: &str) -> String {
 }
 
 fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+    let nowhere = || Failure::usage(format!("`{}` is no place for a file", path.display()), "`--to` names a file");
     if force {
+        let is_other = path.symlink_metadata().is_ok_and(|found| !found.is_file());
+        if is_other || !path.parent().is_some_and(Path::is_dir) {
+            return Err(nowhere());
+        }
         return files::replace(path, bytes, Durability::Disk).map_err(Failure::from);
     }
-    let nowhere = || Failure::usage(format!("`{}` is no place for a file", path.display()), "`--to` names a file");
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Err(nowhere());
     };
@@ -146,6 +156,23 @@ mod tests {
             assert_eq!(plain_name(given), plain, "{given:?}");
         }
         assert!(plain_name(&"ä".repeat(300)).len() <= LONGEST);
+    }
+
+    #[test]
+    fn a_name_never_stands_for_another_files_number() {
+        let file = |label: &str| AttachmentView {
+            attachment_id: format!("id-{label}"),
+            kind: "managed_copy".to_owned(),
+            media_type: "text/plain".to_owned(),
+            locator: None,
+            size_bytes: None,
+            sha256: None,
+            label: Some(label.to_owned()),
+        };
+        let all = [file("2"), file("plan.md"), file(" ")];
+        let id = |wanted| chosen(&all, Some(wanted)).map(|one| one.attachment_id.as_str()).ok();
+        assert_eq!((id("2"), id("1"), id("plan.md")), (Some("id-plan.md"), Some("id-2"), Some("id-plan.md")));
+        assert_eq!((id("9"), id("")), (None, None));
     }
 
     proptest! {
