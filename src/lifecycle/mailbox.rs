@@ -89,6 +89,8 @@ pub struct ServerWish {
     pub login: String,
     /// Kept in files of this user's own, never in the manifest.
     pub password: Secret,
+    /// Certificates in PEM that alone vouch for the server; by default those that the system trusts do.
+    pub authority: Option<String>,
     /// By default the login, if it is an address.
     pub address: Option<Address>,
 }
@@ -106,6 +108,7 @@ pub fn bind_server(context: &Context, target: &Target, wish: &ServerWish) -> Res
         credential_ref: jmap::reference_for(&address),
         login_identity: wish.login.clone(),
         password: wish.password.clone(),
+        authority: wish.authority.clone(),
     };
     jmap::check_login(&wish.url, &credential)?;
     let binding = MailBinding::Stalwart(JmapBinding {
@@ -129,12 +132,24 @@ pub fn bind_server(context: &Context, target: &Target, wish: &ServerWish) -> Res
 ///
 /// # Errors
 /// When the files cannot be written.
-pub fn unbind(target: &Target) -> Result<Option<Value>, Failure> {
-    let before = write(target, None)?;
-    if let Ok(Some(MailBinding::Stalwart(bound))) = MailBinding::of(before.as_ref()) {
-        jmap::forget_credential(&target.root.mailbox_secrets(), &bound.credential_ref)?;
+pub fn unbind(target: &Target) -> Result<Option<Unbound>, Failure> {
+    let Some(binding) = write(target, None)? else { return Ok(None) };
+    let mut authority = false;
+    if let Ok(Some(MailBinding::Stalwart(bound))) = MailBinding::of(Some(&binding)) {
+        let folder = target.root.mailbox_secrets();
+        authority = jmap::has_authority(&folder, &bound.credential_ref);
+        jmap::forget_credential(&folder, &bound.credential_ref)?;
     }
-    Ok(before)
+    Ok(Some(Unbound { binding, authority }))
+}
+
+/// What a session was bound to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unbound {
+    /// As the manifest had it.
+    pub binding: Value,
+    /// Whether a certificate authority was named for its server.
+    pub authority: bool,
 }
 
 /// What the session's environment says of its mailbox.

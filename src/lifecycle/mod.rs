@@ -34,8 +34,8 @@ pub use launch::{Created, LaunchOptions, launch};
 pub use listing::{Entry, list};
 pub use live::{Live, observe, reach};
 pub use mailbox::{
-    MailboxWish, ServerWish, Unread, bind as bind_mailbox, bind_server as bind_mail_server, unbind as unbind_mailbox,
-    unread,
+    MailboxWish, ServerWish, Unbound, Unread, bind as bind_mailbox, bind_server as bind_mail_server,
+    unbind as unbind_mailbox, unread,
 };
 pub use relaunch::relaunch;
 pub use status::{Reading, status};

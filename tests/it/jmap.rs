@@ -264,6 +264,65 @@ fn a_server_that_does_not_answer_or_refuses_us_is_told_apart() {
 }
 
 #[test]
+fn a_server_gets_the_password_once_somebody_trusted_vouches_for_its_name() {
+    let Some(cyrus) = Cyrus::start_with_tls() else { return };
+    let beta = cyrus.account("beta");
+    drop(cyrus.account("alpha"));
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let mail = |words: &[&str]| world.agents(&[&["mail"], words, &["--agent-id", &agent.id]].concat());
+    let (login, file) = (format!("alpha@{DOMAIN}"), world.work().join("password").display().to_string());
+    std::fs::write(&file, password_of("alpha") + "\n").unwrap();
+    let (tls, ca) = (cyrus.tls.unwrap(), cyrus.authority().display().to_string());
+    let bind = |host: &str, port: u16, more: &[&str]| {
+        let url = format!("https://{host}:{port}");
+        mail(&[&["bind", "--jmap-url", &url, "--login", &login, "--password-file", &file], more].concat())
+    };
+    bind("localhost", tls, &[]).fails(1, "no safe connection", "");
+    bind("127.0.0.1", tls, &["--jmap-ca", &ca]).fails(1, "no safe connection", "");
+    bind("localhost", cyrus.port, &["--jmap-ca", &ca]).fails(1, "no safe connection", "");
+    bind("localhost", tls, &["--jmap-ca", &file]).fails(2, "no certificate in PEM", "");
+    let unknown = bind("localhost", tls, &[]).stderr;
+    assert!(unknown.contains("--jmap-ca FILE"), "{unknown}");
+
+    // Who does not prove itself hears a greeting of TLS, and no word more.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = deaf.local_addr().unwrap().port();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = deaf.accept().unwrap();
+        let mut first = vec![0; 4096];
+        let count = std::io::Read::read(&mut stream, &mut first).unwrap();
+        first.truncate(count);
+        first
+    });
+    assert_ne!(bind("localhost", port, &["--jmap-ca", &ca]).status, 0);
+    let heard = heard.join().unwrap();
+    assert_eq!(heard.first(), Some(&0x16), "a handshake: {heard:?}");
+    assert!(!String::from_utf8_lossy(&heard).contains("Basic"));
+    mail(&["status"]).fails(8, "no mailbox", "agents mail bind");
+
+    bind("localhost", tls, &["--jmap-ca", &ca]).ok();
+    let words = ["send", "--to", &format!("beta@{DOMAIN}"), "--subject", "over tls", "--body-content", "b"];
+    mail(&words).ok();
+    assert_eq!(subjects(&beta, "inbox"), ["over tls"]);
+    let http = Http::new(port_of(&world.attach(&agent)));
+    assert_eq!(http.get("/v1/mail/status").ok()["address"], login.as_str());
+
+    // What binds it again names the authority, which is not kept.
+    let again = mail(&["unbind"]);
+    assert!(again.stderr.contains("--password-file FILE --jmap-ca FILE"), "{}", again.stderr);
+    assert!(files_with(&agent.root, "BEGIN CERTIFICATE").is_empty());
+    bind("localhost", tls, &["--jmap-ca", &ca]).ok();
+
+    // The authority is kept with the password; without it nobody vouches any more.
+    let kept = agent.root.join("mailbox-secrets").join(format!("stalwart-{login}.ca.pem"));
+    assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(&kept).unwrap();
+    world.agents(&["gateway", "detach", "--agent-id", &agent.id]).ok();
+    mail(&["status"]).fails(1, "no safe connection", "");
+}
+
+#[test]
 fn a_session_is_bound_to_a_server_and_its_password_is_never_seen() {
     let Some(mut cyrus) = Cyrus::start() else { return };
     let beta = cyrus.account("beta");

@@ -329,6 +329,9 @@ pub(in crate::cli) struct MailBind {
     /// A file with the password; `-` is stdin
     #[arg(long, value_name = "PATH", requires = "jmap_url", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) password_file: Option<PathBuf>,
+    /// The certificate in PEM of who alone vouches for it [default: whom the system trusts]
+    #[arg(long, value_name = "PATH", requires = "jmap_url", value_hint = ValueHint::FilePath)]
+    pub(in crate::cli) jmap_ca: Option<PathBuf>,
 }
 
 /// What becomes of another owner's mailbox.

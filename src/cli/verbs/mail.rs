@@ -22,9 +22,10 @@ use crate::{
         setting,
     },
     client::{Call, CallError, Gateway},
-    lifecycle::{self, Live, MailboxWish, ServerWish},
+    lifecycle::{self, Live, MailboxWish, ServerWish, Unbound},
     mail::{MailError, Mailbox, jmap::Secret},
     model::{ErrorCode, Failure, shell_quote},
+    os::files,
     target::{Context, Target},
 };
 
@@ -69,6 +70,7 @@ fn bind(context: &Context, words: &args::MailBind, report: &Reporter) -> Result<
                 url: url.clone(),
                 login: login.clone(),
                 password: password(file)?,
+                authority: words.jmap_ca.as_deref().map(authority).transpose()?,
                 address: words.address.as_deref().map(str::parse).transpose()?,
             },
             report,
@@ -124,17 +126,25 @@ fn password(file: &Path) -> Result<Secret, Failure> {
     Ok(Secret::new(line.clone()))
 }
 
+/// Who vouches for a server.
+fn authority(file: &Path) -> Result<String, Failure> {
+    let text = String::from_utf8(files::read_linked(file)?);
+    text.map_err(|_other| {
+        Failure::usage(format!("`{}` holds no certificate in PEM", file.display()), "give the authority's certificate")
+    })
+}
+
 fn unbind(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
     let before = lifecycle::unbind_mailbox(target)?;
     if report.wants_json() {
-        render::json(&json!({ "mailbox": null, "before": before }));
+        render::json(&json!({ "mailbox": null, "before": before.map(|before| before.binding) }));
         return Ok(ExitCode::SUCCESS);
     }
     let Some(before) = before else {
         report.note("it had no mailbox");
         return Ok(ExitCode::SUCCESS);
     };
-    render::facts(&[("unbound", before["address"].as_str().unwrap_or("a mailbox").to_owned())]);
+    render::facts(&[("unbound", before.binding["address"].as_str().unwrap_or("a mailbox").to_owned())]);
     report.note(&format!(
         "the address stays registered, and its mail where it is; `{}` binds it again",
         bind_again(&before)
@@ -143,10 +153,10 @@ fn unbind(target: &Target, report: &Reporter) -> Result<ExitCode, Failure> {
 }
 
 /// The command that makes a binding again, whose parts are none of the defaults.
-fn bind_again(before: &Value) -> String {
+fn bind_again(before: &Unbound) -> String {
     let mut command = "agents mail bind".to_owned();
     let mut say = |flag: &str, value: &str| command.push_str(&[" ", flag, " ", &*shell_quote(value)].concat());
-    match MailBinding::of(Some(before)) {
+    match MailBinding::of(Some(&before.binding)) {
         Ok(Some(MailBinding::Filesystem(bound))) => {
             say("--mail-root", &bound.filesystem_root);
             say("--address", bound.address.as_str());
@@ -155,8 +165,11 @@ fn bind_again(before: &Value) -> String {
             say("--jmap-url", &bound.jmap_url);
             say("--login", &bound.login_identity);
             say("--address", bound.address.as_str());
-            // The password is forgotten by now.
+            // Both are forgotten by now.
             command.push_str(" --password-file FILE");
+            if before.authority {
+                command.push_str(" --jmap-ca FILE");
+            }
         }
         _ => {}
     }

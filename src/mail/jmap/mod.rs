@@ -21,7 +21,7 @@ use std::{
 use serde_json::{Value, json};
 
 pub use self::secret::{
-    Credential, Secret, common_folder, forget_credential, path_in, reference_for, store_credential,
+    Credential, Secret, common_folder, forget_credential, has_authority, path_in, reference_for, store_credential,
 };
 use self::{
     folders::Folders,
@@ -40,7 +40,7 @@ use crate::{
 /// [`MailError`].
 pub fn check_login(url: &str, credential: &Credential) -> Result<(), MailError> {
     let (origin, path) = Origin::of(url)?;
-    Session::open(Wire::new(origin, credential), &path, Deadline::soon()).map(drop)
+    Session::open(Wire::new(origin, credential)?, &path, Deadline::soon()).map(drop)
 }
 
 /// Messages of one round trip without and with their bodies.
@@ -86,7 +86,7 @@ impl Account {
 
     fn open(&self, deadline: Deadline) -> Result<Arc<Session>, MailError> {
         let credential = secret::load(&self.secrets, &self.binding.credential_ref)?;
-        let wire = Wire::new(self.origin.clone(), &credential);
+        let wire = Wire::new(self.origin.clone(), &credential)?;
         let session = Arc::new(Session::open(wire, &self.path, deadline)?);
         *self.known() = Some(Arc::clone(&session));
         Ok(session)

@@ -43,6 +43,10 @@ pub struct Credential {
     pub credential_ref: String,
     pub login_identity: String,
     pub password: Secret,
+    /// Certificates in PEM that alone vouch for the server, in a file beside the contract's; `None`: what the system
+    /// trusts.
+    #[serde(skip)]
+    pub authority: Option<String>,
 }
 
 /// Folder of all credentials below `home`; a session has copies of its own.
@@ -69,6 +73,11 @@ pub fn path_in(folder: &Path, credential_ref: &str) -> Result<PathBuf, MailError
     Ok(folder.join(format!("{credential_ref}.json")))
 }
 
+/// Where it keeps who vouches for the server.
+fn authority_in(folder: &Path, credential_ref: &str) -> Result<PathBuf, MailError> {
+    Ok(path_in(folder, credential_ref)?.with_extension("ca.pem"))
+}
+
 /// Writes a credential into each of `folders`, which are made where they are missing: folders 0700, files 0600.
 ///
 /// # Errors
@@ -83,8 +92,13 @@ pub fn store_credential(credential: &Credential, folders: &[&Path]) -> Result<()
     let text = serde_json::to_vec(credential).map_err(|error| MailError::Invalid(error.to_string()))?;
     for folder in folders {
         let path = path_in(folder, &credential.credential_ref)?;
+        let authority = authority_in(folder, &credential.credential_ref)?;
         files::create_private_dir(folder)
             .and_then(|()| files::check_private_dir(folder))
+            .and_then(|()| match &credential.authority {
+                Some(text) => files::replace(&authority, text.as_bytes(), files::Durability::Disk),
+                None => files::remove(&authority),
+            })
             .and_then(|()| files::replace(&path, &text, files::Durability::Disk))
             .map_err(|error| MailError::Damaged(error.to_string()))?;
     }
@@ -96,10 +110,15 @@ pub fn store_credential(credential: &Credential, folders: &[&Path]) -> Result<()
 /// # Errors
 /// [`MailError`].
 pub fn forget_credential(folder: &Path, credential_ref: &str) -> Result<(), MailError> {
-    match files::remove(&path_in(folder, credential_ref)?) {
-        Ok(()) | Err(files::FileError::Missing { .. }) => Ok(()),
-        Err(error) => Err(MailError::Damaged(error.to_string())),
-    }
+    let authority = authority_in(folder, credential_ref)?;
+    files::remove(&path_in(folder, credential_ref)?)
+        .and_then(|()| files::remove(&authority))
+        .map_err(|error| MailError::Damaged(error.to_string()))
+}
+
+/// Whether a certificate authority is kept with a credential.
+pub fn has_authority(folder: &Path, credential_ref: &str) -> bool {
+    authority_in(folder, credential_ref).is_ok_and(|path| path.exists())
 }
 
 /// Reads a credential that nobody else can read.
@@ -116,9 +135,16 @@ pub(super) fn load(folder: &Path, credential_ref: &str) -> Result<Credential, Ma
         other => MailError::Rejected(other.to_string()),
     })?;
     // The parser's own words could quote the file.
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let credential: Credential = serde_json::from_slice(&bytes).map_err(|error| {
         MailError::Rejected(format!("{shown} holds no credential (line {}, column {})", error.line(), error.column()))
-    })
+    })?;
+    // One that somebody else could change vouches for nobody, and the system's do not step in for it.
+    let authority = match files::read_secret(&authority_in(folder, credential_ref)?) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(files::FileError::Missing { .. }) => None,
+        Err(error) => return Err(MailError::Rejected(error.to_string())),
+    };
+    Ok(Credential { authority, ..credential })
 }
 
 #[cfg(test)]
@@ -132,6 +158,7 @@ mod tests {
             credential_ref: reference_for(&"alpha@agents.localhost".parse().unwrap()),
             login_identity: "alpha".to_owned(),
             password: Secret::new("swordfish".to_owned()),
+            authority: Some("a certificate".to_owned()),
         }
     }
 
@@ -152,6 +179,16 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let refused = load(&own, &credential.credential_ref).unwrap_err();
         assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+
+        // Nor does one vouch that others can reach; and the system's do not step in for it.
+        let authority = authority_in(&own, &credential.credential_ref).unwrap();
+        assert_eq!(authority.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        std::fs::set_permissions(&authority, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(load(&own, &credential.credential_ref), Err(MailError::Rejected(_))));
+        store_credential(&Credential { authority: None, ..credential.clone() }, &[&own]).unwrap();
+        assert_eq!(load(&own, &credential.credential_ref).unwrap().authority, None);
+        assert!(!has_authority(&own, &credential.credential_ref) && has_authority(&all, &credential.credential_ref));
         forget_credential(&own, &credential.credential_ref).unwrap();
         forget_credential(&own, &credential.credential_ref).unwrap();
         assert!(load(&own, &credential.credential_ref).unwrap_err().to_string().contains("does not exist"));

@@ -140,10 +140,13 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     /// Nothing is connected yet.
-    pub(super) fn new(origin: Origin, credential: &Credential) -> Self {
+    ///
+    /// # Errors
+    /// [`MailError::Invalid`] for an authority that is none.
+    pub(super) fn new(origin: Origin, credential: &Credential) -> Result<Self, MailError> {
         let login = &credential.login_identity;
         let pair = BASE64_STANDARD.encode(format!("{login}:{}", credential.password.reveal()));
-        let tls = TlsConfig::builder().root_certs(trusted(&origin)).build();
+        let tls = TlsConfig::builder().root_certs(trusted(&origin, credential.authority.as_deref())?).build();
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -156,7 +159,7 @@ impl Wire {
             .tls_config(tls)
             .build()
             .new_agent();
-        Self { agent, origin, authorization: Secret::new(format!("Basic {pair}")), login: login.clone() }
+        Ok(Self { agent, origin, authorization: Secret::new(format!("Basic {pair}")), login: login.clone() })
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -267,23 +270,46 @@ impl Wire {
     }
 
     fn no_tls(&self, why: &str) -> MailError {
-        MailError::Rejected(format!("no safe connection to the mail server {}: {why}", self.origin))
+        let way_out = if why.contains("UnknownIssuer") {
+            "; nobody who is trusted vouches for it: `agents mail bind --jmap-ca FILE` names who does"
+        } else {
+            ""
+        };
+        MailError::Rejected(format!("no safe connection to the mail server {}: {why}{way_out}", self.origin))
     }
 }
 
-/// What this system trusts.
-fn trusted(origin: &Origin) -> RootCerts {
+/// Who vouches for a server: those that somebody named for it, else those that this system trusts.
+fn trusted(origin: &Origin, authority: Option<&str>) -> Result<RootCerts, MailError> {
+    match authority {
+        None => Ok(trusted_here(origin)),
+        Some(_) if origin.scheme != "https" => {
+            Err(MailError::Invalid("a certificate authority is for https alone".to_owned()))
+        }
+        Some(text) => match certificates(text.as_bytes()) {
+            found if found.is_empty() => {
+                Err(MailError::Invalid("the mail server's authority holds no certificate in PEM".to_owned()))
+            }
+            found => Ok(RootCerts::new_with_certs(&found)),
+        },
+    }
+}
+
+fn certificates(pem: &[u8]) -> Vec<ureq::tls::Certificate<'static>> {
+    let certificate = |item| match item {
+        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    ureq::tls::parse_pem(pem).filter_map(certificate).collect()
+}
+
+fn trusted_here(origin: &Origin) -> RootCerts {
     if origin.scheme != "https" {
         return RootCerts::WebPki;
     }
     let bundle = TRUSTED.iter().find_map(|path| files::read_linked(std::path::Path::new(path)).ok());
     let Some(bundle) = bundle else { return RootCerts::WebPki };
-    let found: Vec<_> = ureq::tls::parse_pem(&bundle)
-        .filter_map(|item| match item {
-            Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
+    let found = certificates(&bundle);
     if found.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&found) }
 }
 
@@ -329,6 +355,7 @@ mod tests {
             credential_ref: "x".to_owned(),
             login_identity: "alpha".to_owned(),
             password: Secret::new("swordfish".to_owned()),
+            authority: None,
         };
         let shown = format!("{:?} {credential:?}", Wire::new(origin, &credential));
         assert!(!shown.contains("swordfish") && !shown.contains("YWxwaGE6"), "{shown}");

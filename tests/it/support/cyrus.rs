@@ -57,6 +57,8 @@ struct Bridge {
 pub struct Cyrus {
     folder: tempfile::TempDir,
     pub port: u16,
+    /// Where it speaks TLS, if it does.
+    pub tls: Option<u16>,
     master: Option<Child>,
     bridge: Arc<Bridge>,
 }
@@ -64,6 +66,19 @@ pub struct Cyrus {
 impl Cyrus {
     /// Starts one, or says why not.
     pub fn start() -> Option<Self> {
+        Self::start_as(None)
+    }
+
+    /// Starts one that speaks TLS, too. Its certificate is for `localhost` alone.
+    pub fn start_with_tls() -> Option<Self> {
+        if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
+            eprintln!("skipped: openssl is not installed");
+            return None;
+        }
+        Self::start_as(Some(free_port()))
+    }
+
+    fn start_as(tls: Option<u16>) -> Option<Self> {
         for needed in [MASTER, HTTPD] {
             if !Path::new(needed).exists() {
                 eprintln!("skipped: {needed} is not installed (Debian: cyrus-imapd and cyrus-caldav)");
@@ -72,8 +87,11 @@ impl Cyrus {
         }
         let folder = tempfile::Builder::new().prefix("agents-cyrus-").tempdir().unwrap();
         let bridge = Arc::<Bridge>::default();
-        let mut cyrus = Self { folder, port: free_port(), master: None, bridge };
+        let mut cyrus = Self { folder, port: free_port(), tls, master: None, bridge };
         cyrus.write_settings();
+        if tls.is_some() {
+            cyrus.write_certificates();
+        }
         cyrus.serve_passwords();
         let smtp = cyrus.carry_mail();
         cyrus.write_configuration(smtp);
@@ -108,6 +126,29 @@ impl Cyrus {
         }
     }
 
+    /// An authority of its own, and what it says about the server.
+    fn write_certificates(&self) {
+        let run = |words: &[&str]| {
+            let mut command = Command::new("openssl");
+            let done = command.current_dir(self.folder.path()).args(words).output().unwrap();
+            assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        };
+        let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let ca = ["-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"];
+        run(&[&new[..], &ca].concat());
+        run(&[&new[..], &["-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr"]].concat());
+        std::fs::write(self.path("names"), "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n").unwrap();
+        let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        run(&[&sign[..], &["-days", "2", "-extfile", "names", "-out", "server.pem"]].concat());
+        // The server is another user.
+        std::fs::set_permissions(self.path("server.key"), PermissionsExt::from_mode(0o644)).unwrap();
+    }
+
+    /// Who vouches for it.
+    pub fn authority(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
     fn write_configuration(&self, smtp: u16) {
         let root = self.folder.path().display();
         let (user, _) = Self::user();
@@ -123,10 +164,19 @@ impl Cyrus {
              lmtpsocket: {root}/sockets/lmtp\nlmtp_downcase_rcpt: yes\nidlesocket: {root}/sockets/idle\n\
              notifysocket: {root}/sockets/notify\nsmtp_backend: host\nsmtp_host: 127.0.0.1:{smtp}/noauth\n"
         );
-        std::fs::write(self.path("imapd.conf"), settings).unwrap();
+        let (tls_settings, tls_service) = match self.tls {
+            Some(port) => (
+                format!("tls_server_cert: {root}/server.pem\ntls_server_key: {root}/server.key\n"),
+                format!(
+                    "https cmd=\"httpd -s -C {root}/imapd.conf\" listen=\"127.0.0.1:{port}\" prefork=1 maxchild=5\n  "
+                ),
+            ),
+            None => Default::default(),
+        };
+        std::fs::write(self.path("imapd.conf"), settings + &tls_settings).unwrap();
         let services = format!(
             "START {{\n  recover cmd=\"ctl_cyrusdb -r -C {root}/imapd.conf\"\n}}\nSERVICES {{\n  \
-             http cmd=\"httpd -C {root}/imapd.conf\" listen=\"127.0.0.1:{port}\" prefork=1 maxchild=20\n  \
+             http cmd=\"httpd -C {root}/imapd.conf\" listen=\"127.0.0.1:{port}\" prefork=1 maxchild=20\n  {tls_service}\
              lmtpunix cmd=\"lmtpd -a -C {root}/imapd.conf\" listen=\"{root}/sockets/lmtp\" prefork=1 maxchild=20\n}}\n\
              EVENTS {{\n}}\n"
         );
@@ -248,6 +298,7 @@ impl Cyrus {
             credential_ref: binding.credential_ref.clone(),
             login_identity: binding.login_identity.clone(),
             password: Secret::new(password.to_owned()),
+            authority: None,
         };
         store_credential(&credential, &[&self.secrets(name)]).unwrap();
         Mailbox::of(&MailBinding::Stalwart(binding), self.secrets(name)).unwrap()
