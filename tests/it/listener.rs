@@ -136,6 +136,26 @@ fn values_that_are_no_port_are_refused() {
 }
 
 #[test]
+fn a_restart_onto_a_strangers_port_leaves_the_gateway_that_runs_alone() {
+    let world = World::new();
+    let agent = world.launch("alpha");
+    let live = attach(&world, &agent, &["--json"], &[]).json();
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port().to_string();
+    for (words, variables) in
+        [(&["--restart", "--gateway-port", &port][..], &[][..]), (&["--restart"], &[("AGENTS_GATEWAY_PORT", &*port)])]
+    {
+        attach(&world, &agent, words, variables).fails(8, "is taken by", "--gateway-port");
+        assert_eq!(world.status(&agent), live);
+    }
+    // Its own port is no stranger's.
+    let own = port_of(&live).to_string();
+    let again = attach(&world, &agent, &["--restart", "--gateway-port", &own, "--json"], &[]).json();
+    assert_eq!(port_of(&again).to_string(), own);
+    world.is_consistent(&agent);
+}
+
+#[test]
 fn the_network_needs_an_explicit_permission() {
     let world = World::new();
     let agent = world.launch("alpha");

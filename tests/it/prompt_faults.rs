@@ -287,18 +287,36 @@ fn an_enter_that_became_a_line_break_is_not_called_submitted() {
     assert_eq!((shown["state"].as_str(), live.log.texts().len()), (Some("failed"), 0), "{shown}");
 }
 
-#[test]
-fn a_line_break_in_a_known_composer_is_followed_by_one_more_enter() {
-    // A busy tool reads the paste and the Enter behind it as one, and goes on without another word.
+/// A composer with these settings, read by rules of its own.
+fn known(steps: &[&str]) -> Live {
     let world = World::new();
     let folder = world.home().join("detectors");
     std::fs::create_dir_all(&folder).unwrap();
     let rules = "tool = \"scripted\"\nname = \"own\"\nversions = \">=0\"\n[composer]\nsign = '^❯ ?'\nindent = 2\n\
         [[rules]]\nname = \"any\"\nproves = \"known\"\nregion = \"screen\"\npattern = '.'\n";
     std::fs::write(folder.join("own.toml"), rules).unwrap();
-    let (agent, log) = world.tui("alpha", &["enter-gap=500"]);
+    let (agent, log) = world.tui("alpha", steps);
     log.wait_for_note("ready", 1);
-    let live = Live::over(world, agent, log);
+    Live::over(world, agent, log)
+}
+
+#[test]
+fn an_interrupt_of_nothing_leaves_a_draft_alone() {
+    let live = known(&["draft=half typed"]);
+    eventually("the draft to be seen", || match live.http.get("/v1/control/tui/state").ok() {
+        state if state["surface"]["editing_input"] == "yes" && state["turn"]["phase"] == "ready" => Ok(()),
+        state => Err(format!("{state:#}")),
+    });
+    live.failed(&live.interrupt(), "refused", "draft");
+    let direct = live.world.agents(&["interrupt", "--agent-id", &live.agent.id]);
+    direct.fails(8, "nothing runs", "send-keys");
+    assert_eq!(live.log.events(), Vec::<serde_json::Value>::new(), "no key reached it");
+}
+
+#[test]
+fn a_line_break_in_a_known_composer_is_followed_by_one_more_enter() {
+    // A busy tool reads the paste and the Enter behind it as one, and goes on without another word.
+    let live = known(&["enter-gap=500"]);
     let shown = live.completed(&live.send("one"));
     assert_eq!(live.log.event_names(), ["enter_too_soon"]);
     assert_eq!((live.log.wait_for(1)[0].text.trim(), live.log.noted("paste")), ("one", 1), "{shown:#}");

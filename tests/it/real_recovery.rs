@@ -59,6 +59,12 @@ impl Sending {
             .collect();
         eprintln!("{what}: {} prompts, {} uncertain", self.all.len(), uncertain.len());
         Checker { sent: self.all.clone(), told, got: agent.texts(), person: Vec::new() }.holds();
+        for sent in &self.all {
+            let shown = agent.shown(sent.id.as_ref().unwrap());
+            let receipts = shown["receipts"].as_array().unwrap();
+            let ends = receipts.iter().filter(|one| one["receipt"] == "turn_ended").count();
+            assert!(ends <= 1, "{shown:#}");
+        }
         assert!(uncertain.is_empty(), "the pane's own memory tells what became of each: {}", uncertain.join("\n"));
     }
 }
