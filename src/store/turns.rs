@@ -33,7 +33,9 @@ impl Change<'_> {
         let outcome = turn.outcome.map(Outcome::name);
         // The name of a turn whose files were removed is free again; who takes it is another turn, at a place of its own.
         self.sql
-            .prepare_cached("DELETE FROM agents_turns WHERE turn_id = ?1 AND ended_at_utc <= ?2")?
+            .prepare_cached(
+                "DELETE FROM agents_turns WHERE turn_id = ?1 AND ended_at_utc <= ?2 AND started_at_utc < ?2",
+            )?
             .execute([&turn.id, &turn.started_at_utc])?;
         // Not by `ON CONFLICT`: that would use up a number for every edge.
         let known = self
@@ -214,6 +216,23 @@ mod tests {
         assert_eq!(kinds, [STARTED, ENDED, STARTED, AMENDED]);
         assert_eq!(journal[1].data["outcome"], "success");
         assert!(journal[1].note().is_none(), "it is no receipt");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_used_again_is_another_turn_at_its_own_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _thread) = Store::open(&folder.path().join("queue.sqlite"), now()).unwrap();
+        let first = begun("mine", Some("gwreq-1"));
+        store.turn_ended(ended(&first), now()).await.unwrap();
+        store.turn_ended(ended(&begun("other", None)), now()).await.unwrap();
+        let later = now().after(std::time::Duration::from_secs(90)).iso_millis();
+        let again = TurnRecord { started_at_utc: later, ..begun("mine", Some("gwreq-2")) };
+        store.turn_started(again.clone(), now()).await.unwrap();
+        let all = store.turns(10, None).await.unwrap();
+        assert_eq!(
+            all.iter().map(|row| (row.sequence, &row.turn.request_id)).collect::<Vec<_>>(),
+            [(3, &again.request_id), (2, &None)]
+        );
     }
 
     #[tokio::test]
