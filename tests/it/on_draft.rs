@@ -154,7 +154,7 @@ fn a_folded_draft_comes_back_and_a_second_one_is_waited_for() {
     agent.draft("another thought", "another thought");
     let waits = send(&agent.http, "say two", "stash");
     let told = agent.receipt(&waits, "deferred", Some("draft"));
-    assert!(told["detail"].as_str().unwrap().contains("keeps another draft already"), "{told:#}");
+    assert!(told["detail"].as_str().unwrap().contains("keeps a draft already"), "{told:#}");
     agent.real.press(&agent.world, "Enter");
     agent.real.shows(&agent.world, "[Pasted text #1 +7 lines]");
     agent.turn_over(&id);
