@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Http, Live, Steered, Tool, all_the_while, eventually_within, id_of, now_ms, prompt, signal};
+use crate::support::{
+    Http, Live, Steered, Tool, all_the_while, eventually, eventually_within, id_of, now_ms, prompt, signal,
+};
 
 /// Queues a prompt that has this to say about drafts.
 fn send(http: &Http, text: &str, on_draft: &str) -> String {
@@ -32,6 +34,10 @@ fn a_draft_refuses_those_who_say_so_and_nobody_else() {
     live.failed(&behind, "refused", "draft");
     assert_eq!(live.log.texts(), Vec::<String>::new());
     live.keys(&["C-c"]);
+    eventually("the composer to be empty", || match live.world.screen(&live.agent.pane) {
+        screen if !screen.contains("half a thought") => Ok(()),
+        screen => Err(screen),
+    });
     live.completed(&send(&live.http, "alone", "refuse"));
     assert_eq!(live.log.texts(), ["alone"]);
     let wrong = live.http.with("Agents-On-Draft", "perhaps").post("/v1/requests", &prompt("x")).refused(422);
