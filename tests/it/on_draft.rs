@@ -92,6 +92,13 @@ impl Steered {
         of_drafts.query_map([id], entry).unwrap().map(Result::unwrap).collect()
     }
 
+    /// The state of a request in the file, whoever has it open.
+    fn state_on_record(&self, id: &str) -> String {
+        let file = self.real.agent.root.join("gateway/queue.sqlite");
+        let queue = rusqlite::Connection::open(file).unwrap();
+        queue.query_row("SELECT state FROM gateway_requests WHERE request_id = ?1", [id], |row| row.get(0)).unwrap()
+    }
+
     /// Waits until the draft is in the composer again, and the record of it says so.
     #[track_caller]
     fn draft_is_back(&self, id: &str) -> Value {
@@ -201,8 +208,25 @@ fn no_death_of_a_gateway_loses_a_draft_that_claude_keeps() {
         assert_eq!(agent.texts(), sent, "{step}");
     }
     // A request that ends before it is typed: the gateway itself has the tool bring the draft back.
-    let id = killed_at(&agent, "draft_stashed", "say too late", &[("Agents-Expires-In", "1s")]);
-    agent.world.kill_gateways();
+    // One that was typed before the kill met it is no such request.
+    let mut tries = 0;
+    let id = loop {
+        let text = format!("say too late {tries}");
+        let id = killed_at(&agent, "draft_stashed", &text, &[("Agents-Expires-In", "1s")]);
+        agent.world.kill_gateways();
+        if agent.state_on_record(&id) == "accepted" {
+            break id;
+        }
+        agent.kill_and_restart();
+        let over = |shown: &Value| shown["state"] == "completed" || shown["state"] == "failed";
+        if agent.until(&id, "its end", over)["state"] == "completed" {
+            agent.turn_over(&id);
+            sent.push(text);
+        }
+        agent.draft_is_back(&id);
+        tries += 1;
+        assert!(tries < 30, "a kill meets a request between two steps sooner or later");
+    };
     agent.real.shows(&agent.world, "draft stashed");
     all_the_while(Duration::from_millis(1_100), || {});
     agent.kill_and_restart();
