@@ -167,7 +167,7 @@ fn codex_rollouts_tell_every_turn() {
         ]
     );
     assert_eq!(rollout.version.as_deref(), Some("0.169.0"));
-    assert_eq!(rollout.folder.as_deref(), Some("/home/person/work"));
+    assert_eq!(rollout.folder.as_deref(), Some("/home/person/code"));
     let mut rollout = Rollout::default();
     assert_eq!(
         read(record!("codex/after-clear.jsonl"), |line| rollout.read(line)),
